@@ -1,0 +1,40 @@
+"""The `agsgtl` command: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from click.exceptions import Abort, ClickException
+
+from agsgtl.errors import UserError
+
+app = typer.Typer(
+    name="agsgtl",
+    help="Tune and compare methods that transfer a segmentation network from one hyperspectral scene to another.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+BAD_INPUT = 1
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Runs the command; a user's mistake is one line and exit code 1, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        _stop(str(error))
+    except ClickException as error:  # usage errors would exit with 2, which here means a failed trial
+        _stop(f"{error.format_message()}; see `agsgtl --help`")
+    except (KeyboardInterrupt, Abort):
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stop(message: str) -> None:
+    print(f"agsgtl: {message}", file=sys.stderr)
+    sys.exit(BAD_INPUT)

@@ -1,0 +1,118 @@
+"""A sweep unpacks each cube once; its trials map it. Test labels never lie there.
+
+In the sweep's folder: `data/<checksum>/cube.npy`, a whole raw cube, and `pairs/<name>.npz` (a '/' in the name is '__' there):
+which cubes and crops, source labels, development labels. Both appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agsgtl.data.pairing import CubePart, DomainPair
+from agsgtl.data.readers import read_array
+from agsgtl.data.scene import cube_checksum, row_blocks
+from agsgtl.durable import replace, replace_bytes
+from agsgtl.errors import UserError
+
+
+def unpack_pair(pair: DomainPair, folder: Path) -> None:
+    """Write what `map_pair` needs; what is there already stays, and two processes may do it at once.
+
+    Raises:
+        UserError: the folder holds a pair of this name with other data.
+    """
+    parts = _part(pair.source_cube, pair.source_part), _part(pair.target_cube, pair.target_part)
+    for part in parts:
+        _unpack_cube(part, folder)
+    path = _pair_path(folder, pair.name)
+    if path.exists():
+        there = map_pair(folder, pair.name).fingerprint
+        if there != pair.fingerprint:
+            raise UserError(
+                f"{path}: was made of other data (fingerprint {there}) than pair '{pair.name}' has now ({pair.fingerprint}); "
+                "give the pair or the experiment another name"
+            )
+        return
+    description = {
+        "name": pair.name,
+        "class_names": pair.class_names,
+        "colours": pair.colours,
+        "authors_settings": pair.authors_settings,
+        "authors_scale": pair.authors_scale,
+        "fingerprint": pair.fingerprint,
+        "parts": [[part.checksum, part.rows, part.columns] for part in parts],
+    }
+    archive = io.BytesIO()
+    np.savez_compressed(
+        archive,
+        description=np.array(json.dumps(description)),
+        source_labels=pair.source_labels,
+        development_labels=pair.development_labels,
+    )
+    replace_bytes(path, archive.getvalue())
+
+
+def map_pair(folder: Path, name: str) -> DomainPair:
+    """The pair that `unpack_pair` wrote, its cubes read-only memory maps; the same fingerprint, equal arrays.
+
+    Raises:
+        UserError: there is no such pair in the folder.
+    """
+    path = _pair_path(folder, name)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no unpacked pair '{name}'; start the sweep's driver, which unpacks it")
+    with np.load(path, allow_pickle=False) as archive:
+        description = json.loads(str(archive["description"]))
+        source_labels, development_labels = archive["source_labels"], archive["development_labels"]
+    source, target = (
+        CubePart(read_array(_cube_path(folder, checksum), None), checksum, (rows[0], rows[1]), (columns[0], columns[1]))
+        for checksum, rows, columns in description["parts"]
+    )
+    return DomainPair(
+        name=description["name"],
+        class_names=tuple(description["class_names"]),
+        colours=tuple(description["colours"]),
+        source_cube=source.pixels,
+        source_labels=source_labels,
+        target_cube=target.pixels,
+        development_labels=development_labels,
+        authors_settings=description["authors_settings"],
+        authors_scale=(description["authors_scale"][0], description["authors_scale"][1]),
+        fingerprint=description["fingerprint"],
+        source_part=source,
+        target_part=target,
+    )
+
+
+def _part(cube: NDArray[Any], part: CubePart | None) -> CubePart:
+    """The cube's part; a cube made in memory is a part of itself."""
+    return part or CubePart(cube, cube_checksum(cube), (0, cube.shape[0]), (0, cube.shape[1]))
+
+
+def _cube_path(folder: Path, checksum: str) -> Path:
+    return folder / "data" / checksum / "cube.npy"
+
+
+def _pair_path(folder: Path, name: str) -> Path:
+    return folder / "pairs" / f"{name.replace('/', '__')}.npz"
+
+
+def _unpack_cube(part: CubePart, folder: Path) -> None:
+    path = _cube_path(folder, part.checksum)
+    if not path.exists():
+        replace(path, lambda temporary: _write_cube(temporary, part.cube))
+
+
+def _write_cube(path: Path, cube: NDArray[Any]) -> None:
+    """A .npy in C order, block by block, so that a memory-mapped cube is never in memory whole."""
+    with path.open("wb") as file:
+        header = {"descr": cube.dtype.str, "fortran_order": False, "shape": cube.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for rows in row_blocks(cube):
+            file.write(np.ascontiguousarray(cube[rows]).tobytes())

@@ -1,0 +1,173 @@
+"""What a pair's YAML says: two cubes with label images, their crops, and which source class is which target class.
+
+A user's file is one `PairSpec`. A catalog entry describes scenes and classes once, and each of its pairs expands to a
+`PairSpec` too (`catalog.py`), so everything below this file knows one form only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from agsgtl.config import AUTHORS_SETTINGS
+from agsgtl.data.pools import TestPoolRule
+from agsgtl.errors import did_you_mean
+
+MOST_CLASSES = 254
+"""Label images are uint8, 0 is unlabelled, and the discriminator has one class more."""
+
+_Id = Annotated[int, Field(ge=1)]
+_Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
+_Range = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class SceneFiles(_Strict):
+    """Where one scene's arrays lie; array names may be left out where a file holds only one."""
+
+    cube: _Text
+    cube_array: _Text | None = None
+    labels: _Text
+    labels_array: _Text | None = None
+    wavelengths: _Text | None = None
+    wavelengths_array: _Text | None = None
+
+
+class Crop(_Strict):
+    """A part of a scene: first and last row and column, 0-based, both included; None is all of them."""
+
+    rows: _Range | None = None
+    columns: _Range | None = None
+
+    @field_validator("rows", "columns")
+    @classmethod
+    def _first_before_last(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError(f"must be [first, last] with first <= last, got {value}")
+        return value
+
+
+class Domain(SceneFiles, Crop):
+    """The source or the target of a pair."""
+
+
+class ClassRow(_Strict):
+    """One shared class: its id in the source's and in the target's label image."""
+
+    name: _Text
+    source: _Id
+    target: _Id
+    colour: _Colour | None = None
+
+
+class PairRules(_Strict):
+    """What every pair may set, in a user's file and in the catalog."""
+
+    test_pool: TestPoolRule = TestPoolRule()
+    authors_settings: str = "houston"
+    authors_scale: Annotated[list[Annotated[float, Field(gt=0.0)]], Field(min_length=2, max_length=2)] = [1.0, 1.0]
+
+    @field_validator("authors_settings")
+    @classmethod
+    def _known_settings(cls, value: str) -> str:
+        if value not in AUTHORS_SETTINGS:
+            raise ValueError(f"'{value}' is none of the authors' settings; {did_you_mean(value, AUTHORS_SETTINGS)}")
+        return value
+
+
+class PairSpec(PairRules):
+    """A pair in full: a user's pair file, or a catalog's pair expanded."""
+
+    name: _Text
+    source: Domain
+    target: Domain
+    classes: list[ClassRow]
+
+    @field_validator("name")
+    @classmethod
+    def _can_be_a_file_name(cls, value: str) -> str:
+        # '__' stands for the '/' of the catalog's names where a pair's name is a file name.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?", value) or "__" in value:
+            raise ValueError(
+                f"must be letters, digits, '.', '-' and single '_', starting with a letter or digit, got '{value}'"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _classes_are_distinct(self) -> Self:
+        if not 2 <= len(self.classes) <= MOST_CLASSES:
+            raise ValueError(
+                f"classes: must be 2 to {MOST_CLASSES}, got {len(self.classes)}; list each shared class once"
+            )
+        _require_unique("name", [row.name for row in self.classes])
+        _require_unique("source id", [row.source for row in self.classes])
+        _require_unique("target id", [row.target for row in self.classes])
+        return self
+
+
+def _require_unique(what: str, values: Sequence[object]) -> None:
+    twice = sorted({str(value) for value in values if list(values).count(value) > 1})
+    if twice:
+        raise ValueError(f"classes: {what} {', '.join(twice)} stands twice; give every class its own")
+
+
+class CatalogScene(SceneFiles):
+    """One acquisition, as the catalog describes it."""
+
+    sensor: _Text
+    date: _Text
+    bands: Annotated[int, Field(ge=1)]
+
+
+class CatalogClass(_Strict):
+    """A class of a catalog entry's label images."""
+
+    name: _Text
+    colour: _Colour
+
+
+class CatalogDomain(Crop):
+    """A catalog scene, or a part of it."""
+
+    scene: _Text
+
+
+class CatalogPair(PairRules):
+    """Two domains of an entry; a class is an id of the entry's list where both sides agree, else spelled out."""
+
+    source: CatalogDomain
+    target: CatalogDomain
+    classes: list[_Id | ClassRow]
+
+
+class CatalogEntry(_Strict):
+    """Everything known of one data set: `catalog/<name>.yaml`. Its files lie in the package or in `--root`."""
+
+    title: _Text
+    citation: _Text
+    doi: _Text
+    licence: _Text
+    files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None]
+    scenes: dict[str, CatalogScene]
+    classes: dict[_Id, CatalogClass]
+    pairs: dict[str, CatalogPair]
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for name, pair in self.pairs.items():
+            for side in (pair.source, pair.target):
+                if side.scene not in self.scenes:
+                    raise ValueError(
+                        f"pairs.{name}: '{side.scene}' is no scene; {did_you_mean(side.scene, self.scenes)}"
+                    )
+            unknown = [row for row in pair.classes if isinstance(row, int) and row not in self.classes]
+            if unknown:
+                raise ValueError(f"pairs.{name}: {unknown} are no classes of this entry")
+        return self

@@ -1,0 +1,110 @@
+"""Files that a crash cannot hurt: written whole or not at all, once where once is meant, and synced to disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agsgtl.errors import UserError
+
+
+def write_once(path: Path, content: bytes) -> bool:
+    """Whether this call wrote `path`; False where another writer was first, whose file then stays as it is.
+
+    A hard link is the one step that creates a name with its whole content and fails if the name exists. Over NFS the
+    reply to a link that succeeded can get lost; the temporary file's link count then tells.
+    """
+    with _temporary_beside(path) as temporary:
+        _write_synced(temporary, content)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return os.stat(temporary).st_nlink == 2
+    _sync_folder(path.parent)
+    return True
+
+
+def replace(path: Path, write: Callable[[Path], None]) -> None:
+    """Puts what `write` writes to the temporary path it is given in the place of `path`, in one step."""
+    with _temporary_beside(path) as temporary:
+        write(temporary)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Puts `content` in the place of `path`, in one step."""
+    replace(path, lambda temporary: _write_synced(temporary, content))
+
+
+def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> None:
+    """Appends one JSON line; a torn line that a crash left at the end is closed first, so that it stays alone.
+
+    `sync=False` spares the wait for the disk where losing the last lines in a power cut is harmless.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab+") as lines:
+        if lines.tell() > 0:
+            lines.seek(-1, os.SEEK_END)
+            if lines.read(1) != b"\n":
+                lines.write(b"\n")
+        lines.write(json_bytes(entry, indent=None))
+        lines.flush()
+        if sync:
+            os.fsync(lines.fileno())
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a file of JSON lines, in order; torn lines and a missing file give nothing."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in content.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            yield entry
+
+
+def json_bytes(content: Any, indent: int | None = 1) -> bytes:
+    """JSON text with a newline at its end; NaN and infinity are refused, since other readers refuse them too."""
+    return (json.dumps(content, indent=indent, allow_nan=False) + "\n").encode()
+
+
+@contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+    except OSError as error:
+        if isinstance(error, FileExistsError) or error.errno is None:
+            raise
+        raise UserError(f"{path}: cannot be written: {os.strerror(error.errno)}; nothing that was there is lost") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""What a trial ran on and what it cost: versions, commit, time, memory, host."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import socket
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy
+import torch
+
+import agsgtl
+from agsgtl.reporting.record import Cost
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what computes, and the commit of the checkout that agsgtl runs from, where there is one."""
+    found = {
+        "agsgtl": agsgtl.__version__,
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }
+    return found | ({"commit": commit} if (commit := _commit()) else {})
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+class Stopwatch:
+    """Started with a trial; `cost` reads it.
+
+    `peak_memory_mib` is the device's peak since the start on a GPU; on a CPU the peak of the whole process so far, since
+    the operating system keeps no other, which in a process that ran trials before may be theirs.
+    """
+
+    def __init__(self, device: str, attempt: int) -> None:
+        self.device, self.attempt = device, attempt
+        self.started_at, self.started, self.started_cpu = time.time(), time.monotonic(), time.process_time()
+        if device == "cuda" and torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+    def cost(self) -> Cost:
+        """The cost from the start until now."""
+        return Cost(
+            duration_s=time.monotonic() - self.started,
+            cpu_s=time.process_time() - self.started_cpu,
+            peak_memory_mib=self._peak_memory_mib(),
+            device=self.device,
+            host=socket.gethostname(),
+            process=os.getpid(),
+            attempt=self.attempt,
+            started_at=self.started_at,
+            ended_at=time.time(),
+        )
+
+    def _peak_memory_mib(self) -> float:
+        if self.device == "cuda" and torch.cuda.is_available():
+            return torch.cuda.max_memory_allocated() / 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -1,0 +1,156 @@
+"""Where everything lies in `results/<experiment>/`, and how it is read and written there.
+
+A study is (method, pair, k). Its trials and the confirmations are folders of the same form:
+
+    <method>/<pair>/<k>/trials/<n>/           a search trial; k is `sampled` where Optuna samples it
+    confirm/<method>/<pair>/<k>/<seed>/       a confirmation; `<seed>.<i>` for its further initialisations
+        ask.json  attempts.jsonl  progress.jsonl  record.json  class_map.npy  scores.json  checkpoint/
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agsgtl.durable import append_line, read_lines, replace, replace_bytes, write_once
+from agsgtl.reporting.record import Ask, Document, Identity, Record, Scores, ScoresFile, read_document, write_document
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """One trial's folder; every reader copes with files that do not exist yet."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the trial's last and best weights."""
+        return self.path / "checkpoint"
+
+    def ask(self) -> Ask | None:
+        """What was asked, or None."""
+        return _read_if_there(Ask, self.path / "ask.json")
+
+    def write_ask(self, ask: Ask) -> bool:
+        """Whether this call wrote the ask; it is durable when this returns."""
+        return write_once(self.path / "ask.json", write_document(ask))
+
+    def record(self) -> Record | None:
+        """How the trial ended, or None while it has not."""
+        return _read_if_there(Record, self.path / "record.json")
+
+    def has_record(self) -> bool:
+        """Whether the trial ended, without reading how."""
+        return (self.path / "record.json").exists()
+
+    def write_record(self, record: Record) -> bool:
+        """Whether this call wrote the record; the first writer wins."""
+        return write_once(self.path / "record.json", write_document(record))
+
+    def scores(self) -> tuple[Scores, ...]:
+        """The test scores, one for each of the trial's seeds, or none while the vault was not opened for it."""
+        found = _read_if_there(ScoresFile, self.path / "scores.json")
+        return found.scores if found else ()
+
+    def write_scores(self, scores: tuple[Scores, ...]) -> bool:
+        """Whether this call wrote the scores; they are written once."""
+        return write_once(self.path / "scores.json", write_document(ScoresFile(scores=scores)))
+
+    def class_map(self) -> NDArray[np.uint8]:
+        """The predicted classes of the target scene, (seeds, height, width), 1..K."""
+        return np.load(self.path / "class_map.npy", allow_pickle=False)  # type: ignore[no-any-return]
+
+    def write_class_map(self, class_map: NDArray[np.uint8]) -> None:
+        """Writes the predicted classes, (seeds, height, width), 1..K."""
+
+        def save(path: Path) -> None:
+            with open(path, "wb") as file:
+                np.save(file, class_map, allow_pickle=False)
+
+        replace(self.path / "class_map.npy", save)
+
+    def start_attempt(self) -> int:
+        """Logs that this process begins or goes on with the trial; the count of attempts so far, from 1."""
+        attempt = sum(1 for _ in read_lines(self.path / "attempts.jsonl")) + 1
+        entry = {"attempt": attempt, "host": socket.gethostname(), "process": os.getpid(), "time": time.time()}
+        append_line(self.path / "attempts.jsonl", entry)
+        return attempt
+
+    def append_progress(self, entry: dict[str, Any]) -> None:
+        """Adds one report's line; not synced, since a trial that goes on reports the same again."""
+        append_line(self.path / "progress.jsonl", entry, sync=False)
+
+    def progress(self) -> list[dict[str, Any]]:
+        """One report an epoch, in the order of epochs; of an epoch reported twice, the later line."""
+        by_epoch = {line["epoch"]: line for line in read_lines(self.path / "progress.jsonl") if "epoch" in line}
+        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The folder of one experiment's results."""
+
+    path: Path
+
+    @property
+    def experiment_file(self) -> Path:
+        """The resolved experiment, with versions and data checksums."""
+        return self.path / "experiment.yaml"
+
+    @property
+    def pretrained(self) -> Path:
+        """The folder of the source models."""
+        return self.path / "pretrained"
+
+    @property
+    def vault_log(self) -> Path:
+        """The log of every look at test labels."""
+        return self.path / "vault.jsonl"
+
+    def folder(self, identity: Identity) -> TrialFolder:
+        """The folder of a trial.
+
+        >>> one = Identity(experiment="demo", kind="confirm", method="lda", pair="ip/a_to_b", per_class=3, number=41)
+        >>> Ledger(Path("results/demo")).folder(one).path.as_posix()
+        'results/demo/confirm/lda/ip/a_to_b/3/41'
+        """
+        per_class = "sampled" if identity.per_class is None else str(identity.per_class)
+        study = Path(identity.method) / identity.pair / per_class
+        if identity.kind == "confirm":
+            seed = f"{identity.number}.{identity.init}" if identity.init else str(identity.number)
+            return TrialFolder(self.path / "confirm" / study / seed)
+        return TrialFolder(self.path / study / "trials" / str(identity.number))
+
+    def trials(self, study: str) -> list[TrialFolder]:
+        """The trials of a study (`<method>/<pair>/<k>`) in the order of their numbers."""
+        folders = (self.path / study / "trials").glob("*")
+        return [TrialFolder(path) for path in sorted(folders, key=_number) if path.name.isdecimal()]
+
+    def studies(self) -> list[str]:
+        """The studies that hold trials, as `<method>/<pair>/<k>`, sorted."""
+        return sorted(path.parent.relative_to(self.path).as_posix() for path in self.path.glob("**/trials") if path.is_dir())
+
+    def confirmations(self) -> Iterator[TrialFolder]:
+        """Every confirmation, in the order of their paths."""
+        for ask in sorted(self.path.glob("confirm/**/ask.json")):
+            yield TrialFolder(ask.parent)
+
+    def write_experiment(self, text: str) -> None:
+        """Writes the resolved experiment in the place of an earlier one."""
+        replace_bytes(self.experiment_file, text.encode())
+
+
+def _read_if_there(kind: type[Document], path: Path) -> Document | None:
+    return read_document(kind, path) if path.exists() else None
+
+
+def _number(path: Path) -> tuple[int, str]:
+    return (int(path.name) if path.name.isdecimal() else -1, path.name)

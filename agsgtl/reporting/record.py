@@ -1,0 +1,178 @@
+"""What is asked of a trial and what came of it: the two JSON documents that the ledger is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agsgtl.config import Value, describe_errors, digest
+from agsgtl.durable import json_bytes
+from agsgtl.errors import UserError
+from agsgtl.evaluation.scores import Scores as Scores
+from agsgtl.seeds import Seeds
+
+SCHEMA_VERSION = 1
+
+SelectionRule = Literal["target_validation", "source_validation", "target_entropy"]
+Kind = Literal["search", "confirm", "run"]
+Status = Literal["complete", "pruned", "failed"]
+Reason = Literal["diverged", "out_of_memory", "bad_input", "interrupted", "node_lost", "timeout", "error"]
+
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Identity(_Document):
+    """Which trial this is: the same identity is never run twice in a ledger.
+
+    `number` is the trial number in its study, or the confirmation seed. `per_class` is k, or None while Optuna samples
+    it; `init` counts the initialisations of one label draw in a confirmation, from 0.
+    """
+
+    experiment: str
+    kind: Kind
+    method: str
+    pair: str
+    per_class: int | None
+    number: int
+    init: int = 0
+
+
+class Origin(_Document):
+    """Where a confirmed configuration came from; `trial` is None for a method that is not tuned."""
+
+    study: str
+    trials: int
+    trial: int | None
+    score: float | None
+
+
+class Setup(_Document):
+    """What decides a trial besides its config: who it is, which seeds it trains on, how it is judged and stopped.
+
+    `cutoffs` maps an epoch to the score below which the trial stops there: ASHA's rungs as they stood at the ask.
+    """
+
+    identity: Identity
+    seeds: tuple[Seeds, ...]
+    select: SelectionRule = "target_validation"
+    cutoffs: dict[int, float] = Field(default_factory=dict)
+    origin: Origin | None = None
+
+
+class Ask(Setup):
+    """Everything that decides a trial's outcome, written before the trial starts.
+
+    `config` holds every hyperparameter by dotted path, `sampled` the part that Optuna chose.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    config: dict[str, Value]
+    pair_fingerprint: str
+    trainer_version: int
+    sampled: dict[str, Value] = Field(default_factory=dict)
+    distributions: dict[str, str] = Field(default_factory=dict)
+    sampler_attributes: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def config_hash(self) -> str:
+        """Identifies what decides the outcome: two asks with one hash give one outcome."""
+        return outcome_hash(self, self.config, self.pair_fingerprint, self.trainer_version)
+
+
+def outcome_hash(setup: Setup, config: Mapping[str, Value], pair_fingerprint: str, trainer_version: int) -> str:
+    """Identifies what decides an outcome: two trials with one hash give one outcome."""
+    deciding = setup.model_dump(mode="json", include={"seeds", "select", "cutoffs"})
+    return digest([deciding, dict(config), setup.identity.method, pair_fingerprint, trainer_version])
+
+
+class SeedOutcome(_Document):
+    """What one training of a trial gave; `epoch` is the one kept, `epochs` how many ran, both counted from 1.
+
+    `validation` holds the kept epoch's metrics on the target validation pixels (fractions), `losses` its mean losses.
+    """
+
+    seeds: Seeds
+    score: float | None
+    epoch: int
+    epochs: int
+    best_score: float | None
+    best_epoch: int
+    validation: dict[str, float] = Field(default_factory=dict)
+    losses: dict[str, float] = Field(default_factory=dict)
+
+
+class Cost(_Document):
+    """What a trial cost and where it ran; the only part of a record that a repetition may change."""
+
+    duration_s: float
+    cpu_s: float
+    peak_memory_mib: float
+    device: str
+    host: str
+    process: int
+    attempt: int
+    started_at: float
+    ended_at: float
+
+
+class Record(_Document):
+    """One trial's outcome. `score` is the mean over its seeds of the kept epochs' selection scores."""
+
+    schema_version: int = SCHEMA_VERSION
+    identity: Identity
+    status: Status
+    reason: Reason | None = None
+    message: str | None = None
+    config: dict[str, Value]
+    config_hash: str
+    pair_fingerprint: str
+    trainer_version: int
+    select: SelectionRule
+    score: float | None = None
+    best_score: float | None = None
+    outcomes: tuple[SeedOutcome, ...] = ()
+    origin: Origin | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    cost: Cost
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The record in a file; a UserError where the file is no record of this version."""
+        return read_document(cls, path)
+
+    def outcome(self) -> dict[str, Any]:
+        """Everything that a repetition of the same ask gives again: all but cost and versions."""
+        return self.model_dump(mode="json", exclude={"cost", "versions"})
+
+
+class ScoresFile(_Document):
+    """`scores.json`: one entry for each of the record's seeds, in their order."""
+
+    scores: tuple[Scores, ...]
+
+
+def read_document(kind: type[Document], path: Path) -> Document:
+    """The document in a JSON file.
+
+    Raises:
+        UserError: the file cannot be read, is no JSON, or does not follow the schema.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: is no {kind.__name__} of this version: {describe_errors(error)[0]}") from None
+
+
+def write_document(document: BaseModel) -> bytes:
+    """The JSON text of a document; a NaN in it is an error, never `null` in silence."""
+    return json_bytes(document.model_dump(mode="json"))

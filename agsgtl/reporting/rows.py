@@ -1,0 +1,123 @@
+"""Which rows a table has: a method at one k, named so that a shorter schedule or a tuning cannot hide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from agsgtl.config import HYPERPARAMETERS
+from agsgtl.reporting.plan import Plan
+from agsgtl.reporting.tidy import split_by
+
+METHOD_ORDER = ("source_only", "target_only", "fine_tune", "source_and_target", "lda", "paper", "agsgtl")
+FULL_EPOCHS = 200
+"""The authors' count of epochs, of pre-training and (Houston) of adaptation; fewer is said in the row's name."""
+
+_NO_ADAPTATION = ("source_only", "lda")
+_NO_PRETRAINING = ("target_only", "lda")
+KEYS = ["method", "per_class", "tag"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: `tag` is the experiment's name where two experiments ran this method differently, else empty.
+
+    `tuned_trials` lists the trials of the studies behind it, one entry a study; empty for a method that was not tuned.
+    """
+
+    method: str
+    per_class: int
+    tag: str
+    name: str
+    tuned_trials: tuple[int, ...] = ()
+    oracle: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What records and planned cells find their row by."""
+        return (self.method, self.per_class, self.tag)
+
+
+def tag_records(confirmed: pd.DataFrame) -> pd.DataFrame:
+    """The confirmed records with a column `tag`, empty unless experiments disagree about a (method, pair, k).
+
+    Two experiments agree where every seed was trained with one and the same config; copies of one run are dropped.
+    """
+    settings = pd.util.hash_pandas_object(confirmed[[*HYPERPARAMETERS]].astype("string").fillna(""), index=False)
+    frame = confirmed.assign(settings=settings, tag=pd.Series("", index=confirmed.index, dtype="string"))
+    frame = frame.drop_duplicates(
+        ["method", "pair", "per_class", "number", "init", "config_hash", "label_seed", "init_seed"]
+    )
+    groups = frame.groupby(["method", "pair", "per_class"])
+    differs = (groups["experiment"].transform("nunique") > 1) & (groups["settings"].transform("nunique") > 1)
+    tagged = differs.groupby([frame["method"], frame["per_class"]]).transform("any")
+    return frame.assign(tag=frame["tag"].where(~tagged, frame["experiment"]))
+
+
+def list_rows(records: pd.DataFrame, planned: pd.DataFrame) -> list[Row]:
+    """The rows of tagged records and planned cells (`method`, `per_class`, `tag`), in the order of `METHOD_ORDER`."""
+    keys = set(map(tuple, pd.concat([records[KEYS], planned[KEYS]]).astype(object).itertuples(index=False)))
+    several_k = len({per_class for _, per_class, _ in keys}) > 1
+    groups = dict(split_by(records, KEYS))
+    rows = [_row(key, groups.get(key), several_k) for key in keys]
+    return sorted(rows, key=lambda row: (_rank(row.method), row.method, row.tag, row.per_class))
+
+
+def plan_cells(plans: Sequence[Plan], records: pd.DataFrame) -> pd.DataFrame:
+    """The planned cells of all experiments: columns method, pair, per_class, tag, number (the seed)."""
+    cells = [
+        {
+            "method": cell.method,
+            "pair": cell.pair,
+            "per_class": cell.per_class,
+            "tag": "",
+            "number": cell.seed,
+            "experiment": plan.experiment,
+        }
+        for plan in plans
+        for cell in plan.cells
+    ]
+    planned = pd.DataFrame(cells, columns=["method", "pair", "per_class", "tag", "number", "experiment"])
+    tagged = set(map(tuple, records.loc[records["tag"] != "", ["method", "per_class"]].itertuples(index=False)))
+    planned["tag"] = [
+        experiment if (method, per_class) in tagged else ""
+        for method, per_class, experiment in zip(
+            planned["method"], planned["per_class"], planned["experiment"], strict=True
+        )
+    ]
+    return planned.drop(columns="experiment").drop_duplicates()
+
+
+def _row(key: tuple[str, int, str], group: pd.DataFrame | None, several_k: bool) -> Row:
+    method, per_class, tag = key
+    name = method + (f" ({tag})" if tag else "") + (_schedule(method, group) if group is not None else "")
+    name += f", k = {per_class}" if several_k else ""
+    trials: tuple[int, ...] = ()
+    if group is not None:
+        tuned = group[group["origin_trial"].notna()]
+        trials = tuple(
+            int(n) for n in tuned.drop_duplicates(["experiment", "origin_study"])["origin_trials"].sort_values()
+        )
+    return Row(method, int(per_class), tag, name, trials)
+
+
+def _schedule(method: str, group: pd.DataFrame) -> str:
+    """What is shorter than the authors' schedule, where all cells of the row share it."""
+    text = ""
+    if method not in _NO_ADAPTATION:
+        text += _short(group["adapt.epochs"], "epochs")
+    if method not in _NO_PRETRAINING:
+        text += _short(group["pretrain.epochs"], "pre-training epochs")
+    return text
+
+
+def _short(epochs: pd.Series, unit: str) -> str:
+    values = set(epochs.dropna())
+    fixed = values.pop() if len(values) == 1 else FULL_EPOCHS
+    return f", {fixed} {unit}" if fixed < FULL_EPOCHS else ""
+
+
+def _rank(method: str) -> int:
+    return METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)

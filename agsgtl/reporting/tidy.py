@@ -1,0 +1,223 @@
+"""One tidy frame of all results: a row per (record, seed outcome), from any number of results folders.
+
+`results/README.md` describes every column. Fractions stay fractions here; only export prints percent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from agsgtl.config import HYPERPARAMETERS
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.record import SCHEMA_VERSION, Record, Scores, SeedOutcome
+
+METRICS = ("macro_f1", "balanced_accuracy", "mean_iou", "overall_accuracy", "kappa")
+IDENTITY = ["experiment", "kind", "method", "pair", "per_class", "number", "init"]
+
+_TEXTS = [
+    "experiment",
+    "kind",
+    "method",
+    "pair",
+    "status",
+    "reason",
+    "message",
+    "select",
+    "config_hash",
+    "pair_fingerprint",
+]
+_TEXTS += ["origin_study", "device", "host", "results", "record"]
+_INTEGERS = [
+    "per_class",
+    "validation_per_class",
+    "number",
+    "init",
+    "label_seed",
+    "init_seed",
+    "epoch",
+    "epochs",
+    "best_epoch",
+]
+_INTEGERS += ["trainer_version", "origin_trials", "origin_trial", "test_pixels", "process", "attempt"]
+_NUMBERS = ["score", "best_score", "record_score", "record_best_score", "origin_score", *METRICS]
+_NUMBERS += ["duration_s", "cpu_s", "peak_memory_mib", "started_at", "ended_at"]
+_COST = ("duration_s", "cpu_s", "peak_memory_mib", "device", "host", "process", "attempt", "started_at", "ended_at")
+_NO_TRIALS_WITHIN = {"pretrained", "data", "tables", "figures", "checkpoint", "ray"}
+_CHUNK = 5000
+
+_DTYPES: dict[str, str] = {
+    **dict.fromkeys(_TEXTS, "string"),
+    **dict.fromkeys(_INTEGERS, "Int64"),
+    **dict.fromkeys(_NUMBERS, "float64"),
+    **{
+        p.path: {bool: "boolean", int: "Int64", float: "float64", str: "string"}[p.type]
+        for p in HYPERPARAMETERS.values()
+    },
+}
+
+
+def collect(results: Sequence[Path], unscored_search: bool = True) -> pd.DataFrame:
+    """The tidy frame of some results folders, merged by run identity and sorted by it.
+
+    Args:
+        results: folders that sweeps wrote, `results/<experiment>`.
+        unscored_search: also read search trials whose test scores nobody opened; tables do without.
+
+    Raises:
+        UserError: a folder is missing, a record is damaged, or two folders hold one identity with different configs.
+    """
+    frames = [_read_folder(path, unscored_search) for path in results]
+    return merge(pd.concat(frames, ignore_index=True) if frames else empty())
+
+
+def empty() -> pd.DataFrame:
+    """The frame with every fixed column and no row."""
+    return pd.DataFrame({name: pd.Series(dtype=_DTYPES[name]) for name in _DTYPES})
+
+
+def merge(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with every run once: copies in other folders go, one with test scores stays before one without.
+
+    Raises:
+        UserError: two folders hold the same identity with different config hashes.
+    """
+    _refuse_conflicts(frame)
+    rank = frame.assign(_rank=frame["macro_f1"].isna() * 2 + (frame["status"] != "complete").astype(int))
+    rank = rank.sort_values([*IDENTITY, "_rank", "results", "label_seed", "init_seed"], kind="stable")
+    kept = rank.groupby(IDENTITY, dropna=False)["results"].transform("first")
+    return rank[rank["results"] == kept].drop(columns="_rank").reset_index(drop=True)
+
+
+def split_by(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """The parts of a frame that agree in some columns, with those columns' values, sorted by them; NA is a value."""
+    for key, part in frame.groupby(list(keys), dropna=False):
+        yield tuple(key), part
+
+
+def find_trials(results: Path, unscored_search: bool = True) -> Iterator[Path]:
+    """The folders below `results` that hold a record, without looking into checkpoints and data."""
+    if results.name == "trials":
+        # A study may hold 100,000 trials: one look at each name is enough here.
+        wanted = "record.json" if unscored_search else "scores.json"
+        yield from (path for path in results.iterdir() if (path / wanted).exists())
+        return
+    with os.scandir(results) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    if any(entry.name == "record.json" for entry in found):
+        yield results
+        return
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False) and entry.name not in _NO_TRIALS_WITHIN:
+            yield from find_trials(Path(entry.path), unscored_search)
+
+
+def rows_of(record: Record, scores: Sequence[Scores]) -> Iterator[dict[str, Any]]:
+    """One row for each seed outcome of a record; a record that failed before its first outcome has one row too."""
+    shared = _shared_columns(record)
+    outcomes: Iterable[SeedOutcome | None] = record.outcomes or (None,)
+    for index, outcome in enumerate(outcomes):
+        score = scores[index] if index < len(scores) else None
+        yield {**shared, **_outcome_columns(outcome), **_score_columns(score)}
+
+
+def _read_folder(results: Path, unscored_search: bool) -> pd.DataFrame:
+    if not results.is_dir():
+        raise UserError(f"{results}: there is no such folder of results; `agsgtl sweep EXPERIMENT` makes one")
+    chunks, rows = [empty()], list[dict[str, Any]]()
+    for path in find_trials(results, unscored_search):
+        rows += _rows_in(path, results)
+        if len(rows) >= _CHUNK:
+            chunks.append(_typed(rows))
+            rows = []
+    if rows:
+        chunks.append(_typed(rows))
+    return pd.concat(chunks, ignore_index=True) if len(chunks) > 1 else chunks[0]
+
+
+def _rows_in(path: Path, results: Path) -> Iterator[dict[str, Any]]:
+    folder = TrialFolder(path)
+    record = Record.read(path / "record.json")
+    if record.schema_version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path}/record.json: was written by a newer agsgtl (schema {record.schema_version}, this one reads up to {SCHEMA_VERSION}); update agsgtl"
+        )
+    place = {"results": str(results), "record": path.relative_to(results).as_posix()}
+    for row in rows_of(record, folder.scores()):
+        for metric in METRICS:
+            if row.get(metric) is not None and not -1 <= row[metric] <= 1:
+                raise UserError(
+                    f"{path}/scores.json: {metric} must be a fraction, got {row[metric]}; score this record again"
+                )
+        yield {**place, **row}
+
+
+def _shared_columns(record: Record) -> dict[str, Any]:
+    origin = record.origin
+    return {
+        **{name: getattr(record.identity, name) for name in IDENTITY},
+        "validation_per_class": record.config.get("labels.validation_per_class"),
+        **{
+            name: getattr(record, name)
+            for name in ("status", "reason", "message", "select", "config_hash", "pair_fingerprint")
+        },
+        "trainer_version": record.trainer_version,
+        "record_score": record.score,
+        "record_best_score": record.best_score,
+        **{
+            f"origin_{name}": getattr(origin, name) if origin else None
+            for name in ("study", "trials", "trial", "score")
+        },
+        **record.config,
+        **{f"version:{name}": version for name, version in record.versions.items()},
+        **{name: getattr(record.cost, name) for name in _COST},
+    }
+
+
+def _outcome_columns(outcome: SeedOutcome | None) -> dict[str, Any]:
+    if outcome is None:
+        return {}
+    return {
+        "label_seed": outcome.seeds.labels,
+        "init_seed": outcome.seeds.init,
+        **{name: getattr(outcome, name) for name in ("score", "best_score", "epoch", "epochs", "best_epoch")},
+        **{f"validation:{name}": value for name, value in outcome.validation.items()},
+        **{f"loss:{name}": value for name, value in outcome.losses.items()},
+    }
+
+
+def _score_columns(scores: Scores | None) -> dict[str, Any]:
+    if scores is None:
+        return {}
+    per_class = zip(scores.class_names, scores.per_class_f1, strict=True)
+    return {
+        **{metric: getattr(scores, metric) for metric in METRICS},
+        "test_pixels": scores.test_pixels,
+        **{f"f1:{name}": value for name, value in per_class},
+    }
+
+
+def _typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame.from_records(rows)
+    frame = frame.reindex(columns=[*_DTYPES, *sorted(set(frame.columns) - set(_DTYPES))])
+    extra = {name: "float64" for name in frame.columns if name.startswith(("f1:", "validation:", "loss:"))}
+    extra |= {name: "string" for name in frame.columns if name.startswith("version:")}
+    return frame.astype({**_DTYPES, **extra})
+
+
+def _refuse_conflicts(frame: pd.DataFrame) -> None:
+    hashes = frame.groupby(IDENTITY, dropna=False)["config_hash"].transform("nunique")
+    if not (hashes > 1).any():
+        return
+    run = frame[hashes > 1].sort_values([*IDENTITY, "results"]).iloc[0]
+    same = (frame[IDENTITY].astype("string").fillna("") == run[IDENTITY].astype("string").fillna("")).all(axis=1)
+    folders = sorted(set(frame.loc[same, "results"]))
+    raise UserError(
+        f"{' and '.join(folders)}: hold the same run ({run['record']} of experiment '{run['experiment']}') with different configs; "
+        "give one of the experiments another name, or leave one folder out"
+    )

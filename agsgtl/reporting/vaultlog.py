@@ -1,0 +1,122 @@
+"""The log of every look at test labels: one line a record opened, each holding the hash of the line before it.
+
+`vault.jsonl` is a chain: line n names the SHA-256 of line n-1's bytes (newline left out), the first line names null. A
+line that was changed, removed or put in between breaks the chain; only the torn end that a crash leaves may be cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agsgtl.durable import append_line, replace_bytes
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+
+Purpose = Literal["confirm", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One look: `record` is the folder of the record opened, relative to the results folder; `time` is in seconds."""
+
+    time: float
+    record: str
+    record_sha256: str
+    pair: str
+    pair_fingerprint: str
+    purpose: Purpose
+    previous: str | None
+
+
+def append_opening(ledger: Ledger, folder: TrialFolder, purpose: Purpose) -> bool:
+    """Whether this call logged the look; False where this very record was opened for this purpose before.
+
+    The line is on disk when this returns: call it before the test labels are read. One driver calls it at a time.
+
+    Raises:
+        UserError: the folder holds no record, or the chain is broken.
+    """
+    record = folder.record()
+    if record is None:
+        raise UserError(f"{folder.path}: the vault opens for finished trials only, and this one has no record.json")
+    entry = {
+        "record": folder.path.relative_to(ledger.path).as_posix(),
+        "record_sha256": file_sha256(folder.path / "record.json"),
+        "pair": record.identity.pair,
+        "pair_fingerprint": record.pair_fingerprint,
+        "purpose": purpose,
+    }
+    _cut_torn_end(ledger.vault_log)
+    openings = read_openings(ledger)
+    if any(all(getattr(opening, key) == value for key, value in entry.items()) for opening in openings):
+        return False
+    previous = _sha256(_lines(ledger.vault_log)[-1]) if openings else None
+    append_line(ledger.vault_log, {"time": time.time(), **entry, "previous": previous})
+    return True
+
+
+def read_openings(ledger: Ledger) -> list[Opening]:
+    """Every look at test labels, in order; none where there is no log.
+
+    Raises:
+        UserError: the chain is broken; the line is named.
+    """
+    previous, openings = None, []
+    lines = _lines(ledger.vault_log)
+    for number, line in enumerate(lines, start=1):
+        opening = _parse(line)
+        if opening is None and number == len(lines) and not _ends_whole(ledger.vault_log):
+            break
+        if opening is None or opening.previous != previous:
+            raise UserError(
+                f"{ledger.vault_log}, line {number}: the chain of hashes is broken: this line or the one before it was changed, "
+                "removed or added by hand; restore the file from a copy, or treat these test scores as compromised"
+            )
+        openings.append(opening)
+        previous = _sha256(line)
+    return openings
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def openings_as_rows(openings: list[Opening]) -> list[dict[str, Any]]:
+    """The looks as plain mappings, for a frame."""
+    return [asdict(opening) for opening in openings]
+
+
+def _parse(line: bytes) -> Opening | None:
+    try:
+        return Opening(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _ends_whole(path: Path) -> bool:
+    return path.read_bytes().endswith(b"\n")
+
+
+def _cut_torn_end(path: Path) -> None:
+    """Drops the end that a crash tore: its look was never granted, since the line comes before the look."""
+    content = path.read_bytes() if path.exists() else b""
+    whole, newline, torn = content.rpartition(b"\n")
+    if torn and _parse(torn) is None:
+        replace_bytes(path, whole + newline)
+    elif torn:
+        replace_bytes(path, content + b"\n")
+
+
+def _sha256(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()

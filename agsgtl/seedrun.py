@@ -1,0 +1,131 @@
+"""One seed of a trial under way: an epoch at a time, its selection score, and the weights that `adapt.keep` keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agsgtl.errors import Diverged
+from agsgtl.evaluation.selection import labelled_macro_f1, labelled_metrics, negative_entropy
+from agsgtl.reporting.record import SeedOutcome, SelectionRule
+from agsgtl.seeds import Seeds
+from agsgtl.training import checkpoint
+from agsgtl.training.checkpoint import Tensors
+from agsgtl.training.losses import at_pixels
+from agsgtl.training.training import Training
+
+
+@dataclass
+class SeedRun:
+    """One seed of a trial under way: its training, its best score so far, and what `adapt.keep` keeps."""
+
+    seeds: Seeds
+    training: Training
+    keep: str
+    epochs: int = 0
+    epoch: int = 0
+    score: float = -math.inf
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    kept_value: float = -math.inf
+    kept: Tensors = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
+    latest_losses: dict[str, float] = field(default_factory=dict)
+
+    def advance(self, epoch: int, select: SelectionRule) -> None:
+        """Trains one epoch and judges it; raises Diverged where a loss or the score is not finite."""
+        losses = self.training.train_epoch(epoch)
+        if not all(math.isfinite(loss) for loss in losses.values()):
+            raise Diverged(f"epoch {epoch}: a loss is not finite: {losses}")
+        self.epochs, self.latest_losses = epoch, losses
+        self.judge(epoch, losses, select)
+
+    def judge(self, epoch: int, losses: Mapping[str, float], select: SelectionRule) -> None:
+        """Takes the epoch's selection score, and keeps its weights if `adapt.keep` wants them."""
+        score = selection_score(self.training, select)
+        if not math.isfinite(score):
+            raise Diverged(f"epoch {epoch}: the selection score is not finite")
+        if score > self.best_score:
+            self.best_score, self.best_epoch = score, epoch
+        value = self._value_to_keep(score, epoch)
+        if value > self.kept_value:
+            self.kept_value, self.epoch, self.score, self.losses = value, epoch, score, dict(losses)
+            self.kept = {} if self.keep == "last" else self.training.weights()
+
+    def _value_to_keep(self, score: float, epoch: int) -> float:
+        """The epoch with the highest of these is the one that counts."""
+        if self.keep == "last":
+            return float(epoch)
+        return score if self.keep == "best_validation" else -self.training.target_cross_entropy()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs ran or the early stop was reached."""
+        return self.epochs >= self.training.epochs or self.training.has_converged()
+
+    def outcome(self, select: SelectionRule) -> SeedOutcome:
+        """What this seed gave, with the kept weights in place."""
+        if self.kept:
+            self.training.load_weights(self.kept)
+        labelled = self.training.inputs.target_validation
+        logits = at_pixels(self.training.target_logits(), labelled.pixels)
+        return SeedOutcome(
+            seeds=self.seeds,
+            score=self.score,
+            epoch=self.epoch,
+            epochs=self.epochs,
+            best_score=self.best_score,
+            best_epoch=self.best_epoch,
+            validation=labelled_metrics(logits, labelled.labels) if len(labelled.labels) else {},
+            losses=self.losses,
+        )
+
+    def class_map(self) -> NDArray[np.uint8]:
+        """The classes of the target scene, (height, width), 1..K, by the weights that are in place."""
+        return (self.training.target_logits()[0].argmax(dim=0) + 1).to(torch.uint8).cpu().numpy()
+
+    def kept_weights(self) -> Tensors:
+        """The weights that count so far."""
+        return self.kept or self.training.weights()
+
+    def tensors(self) -> Tensors:
+        """The training's state and the kept weights."""
+        return checkpoint.prefixed("state", self.training.state()) | checkpoint.prefixed("kept", self.kept)
+
+    def facts(self) -> dict[str, Any]:
+        """The rest of what going on needs, as JSON; infinities are spelled out."""
+        names = ("epochs", "epoch", "score", "best_score", "best_epoch", "kept_value", "losses", "latest_losses")
+        return {name: _without_infinity(getattr(self, name)) for name in names}
+
+    def restore(self, tensors: Tensors, facts: Mapping[str, Any]) -> None:
+        """Goes on from such tensors and facts."""
+        self.training.load_state(checkpoint.under("state", tensors))
+        self.kept = checkpoint.under("kept", tensors)
+        for name, value in facts.items():
+            setattr(self, name, _with_infinity(value))
+
+
+def selection_score(training: Training, select: SelectionRule) -> float:
+    """The score of a training as it stands by one selection rule; higher is better."""
+    inputs = training.inputs
+    if select == "target_validation":
+        labelled = inputs.target_validation
+        return labelled_macro_f1(at_pixels(training.target_logits(), labelled.pixels), labelled.labels)
+    if select == "source_validation":
+        labelled = inputs.source_validation
+        return labelled_macro_f1(at_pixels(training.source_logits(), labelled.pixels), labelled.labels)
+    return negative_entropy(at_pixels(training.target_logits(), inputs.unlabelled))
+
+
+def _without_infinity(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _with_infinity(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value

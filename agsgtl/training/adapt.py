@@ -1,0 +1,198 @@
+"""Phase 2: the target segmenter against a multi-class discriminator (Yaghmour et al. 2024). The heart of the method.
+
+What the arithmetic allows is used, and changes no loss value: the source's features are computed once a training, the
+target's once a discriminator phase; a frozen network gets no gradient; losses see labelled pixels only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agsgtl.config import Config
+from agsgtl.models.networks import Discriminator, Segmenter
+from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
+from agsgtl.training.inputs import TrainingInputs
+from agsgtl.training.losses import all_target, at_pixels, cross_entropy, entropy, none_target, weighted_sum
+from agsgtl.training.training import Training
+
+
+@final
+class AdversarialTraining(Training):
+    """Adapts `target`, a copy of `source`; `source` is frozen in eval mode and only its features are used.
+
+    Args:
+        config: every hyperparameter.
+        inputs: cubes and labelled pixels.
+        source: the pre-trained segmenter; changed by nothing here.
+        target: a segmenter with the same weights; trained.
+        discriminator: fresh; trained.
+        seed: of the unlabelled pixels that each epoch draws.
+    """
+
+    def __init__(
+        self, config: Config, inputs: TrainingInputs, source: Segmenter, target: Segmenter, discriminator: Discriminator, seed: int
+    ) -> None:
+        super().__init__(inputs, config.adapt.epochs)
+        self.settings, self.loss, self.attention = config.adapt, config.loss, config.attention
+        self.target, self.discriminator, self.seed = target, discriminator, seed
+        target.classifier.requires_grad_(self.settings.train_classifier)
+        trained = [parameter for parameter in target.parameters() if parameter.requires_grad]
+        self.target_optimizer = torch.optim.Adam(trained, lr=self.settings.target_learning_rate, fused=True)
+        self.discriminator_optimizer = torch.optim.Adam(
+            discriminator.parameters(), lr=self.settings.discriminator_learning_rate, fused=True
+        )
+        with torch.no_grad():
+            self.source_features = source.eval().body(inputs.source_cube)
+        self.target_features = self._inference_features()
+        self.target_ce: list[float] = []
+        self.low_epochs = torch.zeros((), dtype=torch.int64)
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One epoch: discriminator steps, then target steps; the mean losses L_D and L_T."""
+        discriminator_losses, target_losses = self.train_steps(epoch)
+        means = {"discriminator": discriminator_losses.mean().item(), "target": target_losses.mean().item()}
+        self.low_epochs = self.low_epochs + 1 if self._is_low(means) else torch.zeros_like(self.low_epochs)
+        return means
+
+    def train_steps(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """One epoch's losses step by step, each from the forward pass before its own step."""
+        unlabelled = self._draw_unlabelled(epoch)
+        discriminator_losses = self._train_discriminator(unlabelled)
+        target_losses = self._train_target(unlabelled)
+        self.target_features = self._inference_features()
+        return discriminator_losses, target_losses
+
+    def _train_discriminator(self, unlabelled: Tensor) -> Tensor:
+        self.discriminator.train().requires_grad_(True)
+        with torch.no_grad():  # the target does not move during these steps, nor does its gate in eval mode
+            features = self._gated_features(self.target_features)
+        return torch.stack([self._discriminator_step(features, unlabelled) for _ in range(self.settings.discriminator_steps)])
+
+    def _discriminator_step(self, target_features: Tensor, unlabelled: Tensor) -> Tensor:
+        """L_D: source pixels are their class, target pixels are class K+1. Target first: batch norms see that order."""
+        inputs, weight = self.inputs, self.loss
+        target_logits = self._gated_logits(target_features)
+        source_logits = self.discriminator(self.source_features)
+        loss = weighted_sum(
+            (weight.discriminator_target, lambda: all_target(at_pixels(target_logits, inputs.target_train.pixels))),
+            (
+                weight.discriminator_source,
+                lambda: cross_entropy(at_pixels(source_logits, inputs.source_train.pixels), inputs.source_train.labels),
+            ),
+            (weight.unlabelled_adversarial, lambda: all_target(at_pixels(target_logits, unlabelled))),
+        )
+        return _step(self.discriminator_optimizer, loss)
+
+    def _train_target(self, unlabelled: Tensor) -> Tensor:
+        self.discriminator.eval().requires_grad_(False)
+        self.target_ce = []
+        return torch.stack([self._target_step(unlabelled) for _ in range(self.settings.target_steps)])
+
+    def _target_step(self, unlabelled: Tensor) -> Tensor:
+        """L_T: the discriminator shall take labelled target pixels for their true class."""
+        labelled, weight = self.inputs.target_train, self.loss
+        self.target.train()
+        features = self.target.body(self.inputs.target_cube)
+        judged = self._gated_logits(self._gated_features(features))
+        loss = weighted_sum(
+            (weight.adversarial, lambda: cross_entropy(at_pixels(judged, labelled.pixels), labelled.labels)),
+            (weight.target_segmentation, lambda: cross_entropy(self._classified(features, labelled.pixels), labelled.labels)),
+            (weight.entropy, lambda: entropy(self._classified(features, unlabelled))),
+            (weight.unlabelled_adversarial, lambda: none_target(at_pixels(judged, unlabelled))),
+        )
+        loss = _step(self.target_optimizer, loss)
+        if self._watches_target_ce():
+            self.target_features = self._inference_features()
+            self.target_ce.append(super().target_cross_entropy())
+        return loss
+
+    def target_logits(self) -> Tensor:
+        """Logits (1, K, H, W) of the target in inference, from the features that the next epoch starts from."""
+        with torch.no_grad():
+            return self.target.classifier(self.target_features)  # type: ignore[no-any-return]
+
+    def source_logits(self) -> Tensor:
+        """Logits (1, K, H, W) of the source scene by the target segmenter in inference."""
+        with torch.no_grad():
+            return self.target.eval()(self.inputs.source_cube)  # type: ignore[no-any-return]
+
+    def has_converged(self) -> bool:
+        """Whether the early stop's losses were low for `adapt.early_stop_patience` epochs in a row."""
+        return self.low_epochs.item() >= self.settings.early_stop_patience
+
+    def target_cross_entropy(self) -> float:
+        """Mean over the values after each target step of the last epoch, as the authors keep C2Seg-AB's model."""
+        return float(np.mean(self.target_ce)) if self.target_ce else super().target_cross_entropy()
+
+    def weights(self) -> Tensors:
+        """A copy of the target segmenter's weights."""
+        return snapshot(self.target)
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Gives the target segmenter such weights."""
+        self.target.load_state_dict(dict(weights))
+        self.target_features = self._inference_features()
+
+    def state(self) -> Tensors:
+        """Both networks, both optimisers, and how long the losses have been low."""
+        return {
+            **prefixed("target", snapshot(self.target)),
+            **prefixed("discriminator", snapshot(self.discriminator)),
+            **prefixed("target_optimizer", optimizer_tensors(self.target_optimizer)),
+            **prefixed("discriminator_optimizer", optimizer_tensors(self.discriminator_optimizer)),
+            "low_epochs": self.low_epochs,
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from such a state; the draws of pixels depend on the epoch alone and need none."""
+        self.discriminator.load_state_dict(under("discriminator", state))
+        load_optimizer_tensors(self.target_optimizer, under("target_optimizer", state))
+        load_optimizer_tensors(self.discriminator_optimizer, under("discriminator_optimizer", state))
+        self.low_epochs = state["low_epochs"].clone()
+        self.load_weights(under("target", state))
+
+    def _gated_features(self, features: Tensor) -> Tensor:
+        return self.target.attended(features) if self.attention.target else features
+
+    def _gated_logits(self, features: Tensor) -> Tensor:
+        logits = self.discriminator(features)
+        return self.discriminator.attention(logits) if self.attention.discriminator else logits  # type: ignore[no-any-return]
+
+    def _classified(self, features: Tensor, pixels: Tensor) -> Tensor:
+        """Logits (n, K) of the target's own classifier, computed at the n pixels alone."""
+        rows = at_pixels(features, pixels)
+        return self.target.classifier(rows.T[None, :, :, None])[0, :, :, 0].T  # type: ignore[no-any-return]
+
+    def _inference_features(self) -> Tensor:
+        with torch.no_grad():
+            return self.target.eval().body(self.inputs.target_cube)  # type: ignore[no-any-return]
+
+    def _draw_unlabelled(self, epoch: int) -> Tensor:
+        pool = self.inputs.unlabelled
+        if not (self.loss.entropy or self.loss.unlabelled_adversarial):
+            return pool[:0]
+        count = min(self.settings.unlabelled_pixels, len(pool))
+        drawn = np.random.default_rng([self.seed, epoch]).choice(len(pool), count, replace=False)
+        return pool[torch.from_numpy(drawn).to(pool.device)]
+
+    def _watches_target_ce(self) -> bool:
+        return self.settings.early_stop == "target_ce" or self.settings.keep == "lowest_target_ce"
+
+    def _is_low(self, means: Mapping[str, float]) -> bool:
+        settings = self.settings
+        if settings.early_stop == "losses":
+            discriminator_is_low = means["discriminator"] <= settings.early_stop_discriminator_loss
+            return discriminator_is_low and means["target"] <= settings.early_stop_target_loss
+        return settings.early_stop == "target_ce" and self.target_cross_entropy() < settings.early_stop_target_ce
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()

@@ -1,0 +1,121 @@
+"""The plain alternatives that the method has to beat, from the same pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import numpy as np
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from torch import Tensor
+
+from agsgtl.config import Config
+from agsgtl.models.networks import Segmenter
+from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
+from agsgtl.training.inputs import LabelledPixels, TrainingInputs
+from agsgtl.training.losses import at_pixels, cross_entropy
+from agsgtl.training.training import Training
+
+Domain = tuple[Tensor, LabelledPixels]
+
+
+@final
+class SupervisedTraining(Training):
+    """Cross entropy on one or two labelled domains: one step takes the sum of the domains' means.
+
+    An epoch has `adapt.target_steps` steps at `adapt.target_learning_rate`, so that a baseline updates its segmenter as
+    often as the adversarial training does. Without domains nothing is trained: that is `source_only`.
+    """
+
+    def __init__(self, config: Config, inputs: TrainingInputs, segmenter: Segmenter, domains: Sequence[Domain]) -> None:
+        super().__init__(inputs, config.adapt.epochs if domains else 0)
+        self.segmenter, self.domains, self.steps = segmenter, domains, config.adapt.target_steps
+        self.optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.adapt.target_learning_rate, fused=True)
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One epoch; the mean of its losses."""
+        self.segmenter.train()
+        return {"segmentation": torch.stack([self._step() for _ in range(self.steps)]).mean().item()}
+
+    def _step(self) -> Tensor:
+        self.optimizer.zero_grad()
+        losses = [cross_entropy(at_pixels(self.segmenter(cube), at.pixels), at.labels) for cube, at in self.domains]
+        loss = torch.stack(losses).sum()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def target_logits(self) -> Tensor:
+        """Logits (1, K, H, W) of the target scene in inference."""
+        return self._logits(self.inputs.target_cube)
+
+    def source_logits(self) -> Tensor:
+        """Logits (1, K, H, W) of the source scene in inference."""
+        return self._logits(self.inputs.source_cube)
+
+    @torch.no_grad()
+    def _logits(self, cube: Tensor) -> Tensor:
+        return self.segmenter.eval()(cube)  # type: ignore[no-any-return]
+
+    def weights(self) -> Tensors:
+        """A copy of the segmenter's weights."""
+        return snapshot(self.segmenter)
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Gives the segmenter such weights."""
+        self.segmenter.load_state_dict(dict(weights))
+
+    def state(self) -> Tensors:
+        """The segmenter and its optimiser."""
+        return prefixed("segmenter", self.weights()) | prefixed("optimizer", optimizer_tensors(self.optimizer))
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from such a state."""
+        self.load_weights(under("segmenter", state))
+        load_optimizer_tensors(self.optimizer, under("optimizer", state))
+
+
+@final
+class LinearDiscriminant(Training):
+    """Pixel-wise linear discriminant analysis of the labelled target spectra, without any spatial context.
+
+    The covariance is shrunk by Ledoit and Wolf's formula (2004, doi:10.1016/S0047-259X(03)00096-4), as scikit-learn does
+    for `shrinkage="auto"`.
+    """
+
+    def __init__(self, inputs: TrainingInputs) -> None:
+        super().__init__(inputs, epochs=0)
+        labelled = inputs.target_train
+        spectra = at_pixels(inputs.target_cube, labelled.pixels).double().cpu().numpy()
+        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(spectra, labelled.labels.cpu().numpy())
+        bands = spectra.shape[1]
+        # With two classes scikit-learn keeps one discriminant, the second class's against the first's.
+        coefficients = model.coef_ if inputs.classes > 2 else np.vstack([np.zeros((1, bands)), model.coef_])
+        intercepts = model.intercept_ if inputs.classes > 2 else np.concatenate([[0.0], model.intercept_])
+        self.coefficients = torch.from_numpy(coefficients).reshape(inputs.classes, bands)
+        self.intercepts = torch.from_numpy(np.asarray(intercepts))
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Never asked for: the fit is closed-form."""
+        raise NotImplementedError("linear discriminant analysis has no epochs")
+
+    def target_logits(self) -> Tensor:
+        """Discriminants (1, K, H, W) of the target scene: log posteriors up to a constant a pixel."""
+        return self._discriminants(self.inputs.target_cube)
+
+    def source_logits(self) -> Tensor:
+        """Discriminants (1, K, H, W) of the source scene."""
+        return self._discriminants(self.inputs.source_cube)
+
+    def _discriminants(self, cube: Tensor) -> Tensor:
+        scores = torch.einsum("kb,nbhw->nkhw", self.coefficients.to(cube.device), cube.double())
+        return scores + self.intercepts.to(cube.device)[:, None, None]
+
+    def weights(self) -> Tensors:
+        """Coefficients (K, bands) and intercepts (K,)."""
+        return {"coefficients": self.coefficients, "intercepts": self.intercepts}
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Puts such weights back."""
+        self.coefficients, self.intercepts = weights["coefficients"], weights["intercepts"]

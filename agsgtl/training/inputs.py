@@ -1,0 +1,85 @@
+"""What a training sees: the two cubes as tensors, and the pixels of each label set. No test label is among it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agsgtl.data.labels import LabelDraw
+from agsgtl.data.normalisation import normalise
+from agsgtl.data.pairing import DomainPair
+
+
+@dataclass(frozen=True)
+class LabelledPixels:
+    """Pixels as row-major indices (n,) and their classes (n,), counted from 0."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, label_image: NDArray[np.integer], device: str) -> LabelledPixels:
+        """The labelled pixels of an image (height, width), 0 = unlabelled, 1..K."""
+        flat = label_image.reshape(-1)
+        pixels = np.flatnonzero(flat)
+        labels = flat[pixels].astype(np.int64) - 1
+        return cls(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device))
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Cubes (1, bands, height, width), channels last in memory; label sets; the number K of classes.
+
+    `unlabelled` are all target pixels (m,) outside the target training labels: never derived from other labels.
+    """
+
+    source_cube: Tensor
+    target_cube: Tensor
+    source_train: LabelledPixels
+    source_validation: LabelledPixels
+    target_train: LabelledPixels
+    target_validation: LabelledPixels
+    unlabelled: Tensor
+    classes: int
+
+    @property
+    def bands(self) -> int:
+        """Spectral bands of both cubes."""
+        return self.source_cube.shape[1]
+
+
+def cube_tensor(cube: NDArray[np.floating], device: str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
+    """A normalised cube (1, bands, height, width) where and how the convolutions want it.
+
+    Copied into plain order first: over a transposed view, PyTorch 2.13 was seen to give a wrong weight gradient of a
+    grouped convolution, without a word.
+    """
+    plain = torch.from_numpy(np.ascontiguousarray(cube))
+    return plain.to(device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+
+
+def training_inputs(source_cube: Tensor, target_cube: Tensor, draw: LabelDraw, classes: int) -> TrainingInputs:
+    """The inputs of one draw of labels; the cubes are shared, not copied."""
+    device = str(target_cube.device)
+    return TrainingInputs(
+        source_cube=source_cube,
+        target_cube=target_cube,
+        source_train=LabelledPixels.of(draw.source_train, device),
+        source_validation=LabelledPixels.of(draw.source_validation, device),
+        target_train=LabelledPixels.of(draw.target_train, device),
+        target_validation=LabelledPixels.of(draw.target_validation, device),
+        unlabelled=torch.from_numpy(np.flatnonzero(draw.target_train.reshape(-1) == 0)).to(device),
+        classes=classes,
+    )
+
+
+@lru_cache(maxsize=2)
+def normalised_cubes(pair: DomainPair, kind: str, device: str) -> tuple[Tensor, Tensor]:
+    """The source and target cubes of a pair as tensors; kept for the process's next trials on the same pair."""
+    source, target = normalise(pair, kind)
+    return cube_tensor(source, device), cube_tensor(target, device)

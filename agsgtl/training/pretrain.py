@@ -1,0 +1,104 @@
+"""Phase 1: a segmenter learns the source scene; kept once per source model, however many trials want it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from agsgtl.config import Config, digest, flatten
+from agsgtl.errors import Diverged
+from agsgtl.models.networks import Segmenter, build_segmenter
+from agsgtl.seeds import Seeds, derive_seed
+from agsgtl.training import TRAINER_VERSION, checkpoint
+from agsgtl.training.inputs import LabelledPixels, TrainingInputs
+from agsgtl.training.losses import at_pixels, cross_entropy
+
+_SETTINGS_THAT_MATTER = ("model.family", "model.width", "data.normalisation", "pretrain.", "runtime.")
+"""The rest of the config never reaches the pre-training; the target's gate has two fixed widths."""
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """Weights with the lowest validation loss and after the last epoch, and the losses of every epoch."""
+
+    best: checkpoint.Tensors
+    last: checkpoint.Tensors
+    train_loss: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+
+
+def pretrain(config: Config, inputs: TrainingInputs, segmenter: Segmenter) -> SourceModel:
+    """Trains the segmenter on the source training labels, one step an epoch on the whole scene.
+
+    After each step the validation loss is taken in eval mode; `best` has the lowest.
+
+    Raises:
+        Diverged: a loss is NaN or infinite.
+    """
+    optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.pretrain.learning_rate, fused=True)
+    best, lowest = checkpoint.snapshot(segmenter), math.inf
+    train_losses, validation_losses = [], []
+    for epoch in range(1, config.pretrain.epochs + 1):
+        train_losses.append(_step(segmenter, optimizer, inputs.source_cube, inputs.source_train))
+        validation_losses.append(_loss_in_eval(segmenter, inputs.source_cube, inputs.source_validation))
+        if not math.isfinite(train_losses[-1] + validation_losses[-1]):
+            raise Diverged(f"pre-training: the loss is not finite in epoch {epoch}; lower pretrain.learning_rate")
+        if validation_losses[-1] < lowest:
+            best, lowest = checkpoint.snapshot(segmenter), validation_losses[-1]
+    return SourceModel(best, checkpoint.snapshot(segmenter), tuple(train_losses), tuple(validation_losses))
+
+
+def source_model_key(config: Config, pair_fingerprint: str, seeds: Seeds) -> str:
+    """Identifies a source model: pair, data, normalisation, split, settings, seeds, trainer version."""
+    settings = {path: value for path, value in flatten(config).items() if path.startswith(_SETTINGS_THAT_MATTER)}
+    return digest([settings, pair_fingerprint, seeds.model_dump(), TRAINER_VERSION])
+
+
+def source_model_file(folder: Path, key: str) -> Path:
+    """Where the source model of this key lies under `pretrained/`."""
+    return folder / key / "model.safetensors"
+
+
+def obtain_source_model(
+    config: Config, inputs: TrainingInputs, seeds: Seeds, file: Path | None = None
+) -> SourceModel:
+    """The source model in `file`, or one trained now, and kept there."""
+    if file is not None and file.exists():
+        return _load(file)
+    segmenter = build_segmenter(config, inputs.bands, inputs.classes, derive_seed(seeds.init, "segmenter"))
+    segmenter.to(inputs.source_cube.device, memory_format=torch.channels_last)
+    model = pretrain(config, inputs, segmenter)
+    if file is not None:
+        _save(model, file, seeds)
+    return model
+
+
+def _step(segmenter: Segmenter, optimizer: torch.optim.Optimizer, cube: Tensor, labelled: LabelledPixels) -> float:
+    segmenter.train()
+    optimizer.zero_grad()
+    loss = cross_entropy(at_pixels(segmenter(cube), labelled.pixels), labelled.labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@torch.no_grad()
+def _loss_in_eval(segmenter: Segmenter, cube: Tensor, labelled: LabelledPixels) -> float:
+    segmenter.eval()
+    return cross_entropy(at_pixels(segmenter(cube), labelled.pixels), labelled.labels).item()
+
+
+def _save(model: SourceModel, file: Path, seeds: Seeds) -> None:
+    tensors = checkpoint.prefixed("best", model.best) | checkpoint.prefixed("last", model.last)
+    facts = {"seeds": seeds.model_dump(), "train_loss": model.train_loss, "validation_loss": model.validation_loss}
+    checkpoint.save(file, tensors, facts)
+
+
+def _load(file: Path) -> SourceModel:
+    tensors, facts = checkpoint.load(file)
+    best, last = checkpoint.under("best", tensors), checkpoint.under("last", tensors)
+    return SourceModel(best, last, tuple(facts["train_loss"]), tuple(facts["validation_loss"]))

@@ -1,0 +1,61 @@
+"""What every method is to a trial: a training of one draw of labels that goes an epoch at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from agsgtl.training.checkpoint import Tensors
+from agsgtl.training.inputs import TrainingInputs
+from agsgtl.training.losses import at_pixels, cross_entropy
+
+
+class Training(ABC):
+    """One method on one draw of labels. `epochs` is how many it wants; 0 where there is nothing to iterate."""
+
+    epochs: int
+
+    def __init__(self, inputs: TrainingInputs, epochs: int) -> None:
+        self.inputs = inputs
+        self.epochs = epochs
+
+    @abstractmethod
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Trains one epoch, counted from 1; the mean of each of its losses by name."""
+
+    @abstractmethod
+    def target_logits(self) -> Tensor:
+        """The logits (1, K, H, W) of the target scene in inference: eval mode, no attention, no gradient."""
+
+    @abstractmethod
+    def source_logits(self) -> Tensor:
+        """The same of the source scene."""
+
+    @abstractmethod
+    def weights(self) -> Tensors:
+        """A copy of what inference needs."""
+
+    @abstractmethod
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Puts such a copy back."""
+
+    def state(self) -> Tensors:
+        """Everything that going on from here to the same result needs, weights included."""
+        return self.weights()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Puts such a state back."""
+        self.load_weights(state)
+
+    def has_converged(self) -> bool:
+        """Whether the early stop that the config asks for is reached."""
+        return False
+
+    def target_cross_entropy(self) -> float:
+        """Cross entropy of the own classifier on the target training pixels, in inference."""
+        labelled = self.inputs.target_train
+        with torch.no_grad():
+            return cross_entropy(at_pixels(self.target_logits(), labelled.pixels), labelled.labels).item()

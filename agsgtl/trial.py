@@ -1,0 +1,249 @@
+"""One trial, whole: draw labels, pre-train, adapt, evaluate, and leave one record. Read this first.
+
+    run_trial
+      _train            every epoch, all seeds side by side, so that the trial's score is their mean from the start
+        _start_seed       draw_labels -> training_inputs -> obtain_source_model -> the method's Training
+        SeedRun.advance   one epoch of one seed, its selection score, and the weights that `adapt.keep` wants
+      SeedRun.outcome   the kept weights' validation metrics and class map
+    A failure of any kind ends in a record with its reason. Nothing here can see a test label.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from agsgtl.config import Config, flatten
+from agsgtl.data.labels import draw_labels
+from agsgtl.data.pairing import DomainPair
+from agsgtl.errors import Diverged, UserError
+from agsgtl.provenance import Stopwatch, versions
+from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.record import Ask, Identity, Reason, Record, SelectionRule, Setup, Status, outcome_hash
+from agsgtl.seedrun import SeedRun
+from agsgtl.seeds import Seeds
+from agsgtl.training import TRAINER_VERSION, checkpoint
+from agsgtl.training.checkpoint import Tensors
+from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
+from agsgtl.training.methods import METHODS
+from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
+
+CHECKPOINT_EVERY_S = 20.0
+"""Seconds between checkpoints: the most that a killed trial repeats."""
+
+Report = dict[str, Any]
+"""One epoch's line: epoch, epochs, score, best_score, best_epoch and the mean losses over the seeds."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a trial keeps things and whom it tells; every part may be left out.
+
+    `raises` lets an error through instead of recording it, for a debugger.
+    """
+
+    folder: TrialFolder | None = None
+    source_models: Path | None = None
+    on_report: Callable[[Report], None] = lambda report: None
+    raises: bool = False
+
+
+def debug_setup(pair: DomainPair, config: Config, method: str, seeds: Seeds, select: SelectionRule) -> Setup:
+    """The setup of a single trial outside any experiment."""
+    identity = Identity(
+        experiment="run", kind="run", method=method, pair=pair.name, per_class=config.labels.per_class, number=seeds.labels
+    )
+    return Setup(identity=identity, seeds=(seeds,), select=select)
+
+
+def make_ask(config: Config, pair: DomainPair, setup: Setup, **sampling: Any) -> Ask:
+    """The document that decides a trial; `sampling` is what Optuna needs to know of it again."""
+    return Ask(
+        **dict(setup),
+        config=flatten(config),
+        pair_fingerprint=pair.fingerprint,
+        trainer_version=TRAINER_VERSION,
+        **sampling,
+    )
+
+
+def run_trial(config: Config, pair: DomainPair, setup: Setup | None = None, place: Place | None = None) -> Record:
+    """Runs one trial to its record: complete, pruned, or failed with a reason.
+
+    A folder that holds a checkpoint of the same trial is gone on from, to the same result. The record and the class
+    maps are written there, once. A trial that is interrupted leaves its checkpoint and no `record.json`.
+
+    Args:
+        config: every hyperparameter.
+        pair: the scenes, without test labels.
+        setup: identity, seeds, selection rule and cutoffs; left out: `agsgtl` on seeds 0.
+        place: folders and listeners; left out: nothing is written.
+    """
+    place = place or Place()
+    setup = setup or debug_setup(pair, config, "agsgtl", Seeds(labels=0, init=0), "target_validation")
+    stopwatch = Stopwatch(config.runtime.device, attempt=place.folder.start_attempt() if place.folder else 1)
+    try:
+        status, runs = _train(config, pair, setup, place)
+        outcomes = [run.outcome(setup.select) for run in runs]
+        record = _record(config, pair, setup, stopwatch, status, outcomes=tuple(outcomes), **_means(runs))
+        if place.folder is not None and status == "complete":
+            place.folder.write_class_map(np.stack([run.class_map() for run in runs]))
+    except BaseException as error:
+        if place.raises or isinstance(error, (SystemExit, GeneratorExit)):
+            raise
+        reason = _reason(error)
+        message = str(error) if reason in ("diverged", "bad_input", "interrupted") else traceback.format_exc()
+        record = _record(config, pair, setup, stopwatch, "failed", reason=reason, message=message)
+    if place.folder is not None and record.reason != "interrupted":
+        place.folder.write_record(record)
+    return record
+
+
+def source_inputs(config: Config, pair: DomainPair, seeds: Seeds) -> TrainingInputs:
+    """The inputs of one seed; raises UserError where a class has too few pixels or the device is missing."""
+    if config.runtime.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("runtime.device is cuda, but PyTorch sees no GPU here; ask for resources.gpu or set it to cpu")
+    cubes = normalised_cubes(pair, config.data.normalisation, config.runtime.device)
+    draw = draw_labels(pair, config.labels.per_class, config.labels.validation_per_class, seeds.labels)
+    return training_inputs(*cubes, draw, pair.classes)
+
+
+def ensure_source_model(config: Config, pair: DomainPair, seeds: Seeds, folder: Path) -> None:
+    """Pre-trains the source model of these settings and seeds, unless it lies in `folder` already."""
+    torch.set_num_threads(config.runtime.threads)
+    file = source_model_file(folder, source_model_key(config, pair.fingerprint, seeds))
+    if not file.exists():
+        obtain_source_model(config, source_inputs(config, pair, seeds), seeds, file)
+
+
+def _train(config: Config, pair: DomainPair, setup: Setup, place: Place) -> tuple[Status, list[SeedRun]]:
+    torch.set_num_threads(config.runtime.threads)
+    if setup.select == "target_validation" and not config.labels.validation_per_class:
+        raise UserError("select target_validation needs labels.validation_per_class of at least 1, got 0")
+    runs = [_start_seed(config, pair, setup, seeds, place) for seeds in setup.seeds]
+    checkpoints = _Checkpoints(place.folder, outcome_hash(setup, flatten(config), pair.fingerprint, TRAINER_VERSION))
+    epoch, epochs = checkpoints.restore(runs), runs[0].training.epochs
+    if epochs == 0:
+        for run in runs:
+            run.judge(0, {}, setup.select)
+    while not all(run.is_finished for run in runs):
+        epoch += 1
+        for run in runs:
+            if not run.is_finished:
+                run.advance(epoch, setup.select)
+        report = _report(epoch, epochs, runs)
+        if place.folder is not None:
+            place.folder.append_progress(report)
+        place.on_report(report)
+        if report["score"] < setup.cutoffs.get(epoch, -math.inf):
+            return "pruned", runs
+        checkpoints.save_if_due(runs, epoch)
+    checkpoints.save(runs, epoch)
+    return "complete", runs
+
+
+def _start_seed(config: Config, pair: DomainPair, setup: Setup, seeds: Seeds, place: Place) -> SeedRun:
+    inputs, method = source_inputs(config, pair, seeds), METHODS[setup.identity.method]
+    source: Tensors = {}
+    if method.needs_source_model:
+        file = None
+        if place.source_models is not None:
+            file = source_model_file(place.source_models, source_model_key(config, pair.fingerprint, seeds))
+        source = obtain_source_model(config, inputs, seeds, file).best
+    return SeedRun(seeds, method.start(config, inputs, source, seeds.init), config.adapt.keep)
+
+
+class _Checkpoints:
+    """A trial's last state, saved now and then; without a folder, nothing."""
+
+    def __init__(self, folder: TrialFolder | None, outcome_hash: str) -> None:
+        self.file = folder.checkpoint / "last.safetensors" if folder else None
+        self.best = folder.checkpoint / "best.safetensors" if folder else None
+        self.outcome_hash = outcome_hash
+        self.saved_at = time.monotonic()
+
+    def restore(self, runs: Sequence[SeedRun]) -> int:
+        """The epoch that the runs go on from: 0 where there is no checkpoint."""
+        if self.file is None or not self.file.exists():
+            return 0
+        tensors, facts = checkpoint.load(self.file)
+        if facts["outcome_hash"] != self.outcome_hash:
+            raise UserError(f"{self.file}: is the checkpoint of another trial; choose an empty folder")
+        for index, (run, run_facts) in enumerate(zip(runs, facts["runs"], strict=True)):
+            run.restore(checkpoint.under(str(index), tensors), run_facts)
+        return int(facts["epoch"])
+
+    def save_if_due(self, runs: Sequence[SeedRun], epoch: int) -> None:
+        """Saves where the last time was long ago."""
+        if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
+            self.save(runs, epoch)
+
+    def save(self, runs: Sequence[SeedRun], epoch: int) -> None:
+        """Puts the runs' state in the place of the last one."""
+        if self.file is None or self.best is None:
+            return
+        facts = {"epoch": epoch, "outcome_hash": self.outcome_hash, "runs": [run.facts() for run in runs]}
+        checkpoint.save(self.file, _of_all(runs, SeedRun.tensors), facts)
+        checkpoint.save(self.best, _of_all(runs, SeedRun.kept_weights), {"epochs": [run.epoch for run in runs]})
+        self.saved_at = time.monotonic()
+
+
+def _of_all(runs: Sequence[SeedRun], tensors: Callable[[SeedRun], Tensors]) -> Tensors:
+    return {name: tensor for index, run in enumerate(runs) for name, tensor in checkpoint.prefixed(str(index), tensors(run)).items()}
+
+
+def _report(epoch: int, epochs: int, runs: Sequence[SeedRun]) -> Report:
+    names = sorted({name for run in runs for name in run.latest_losses})
+    return {
+        "epoch": epoch,
+        "epochs": epochs,
+        **_means(runs),
+        "best_epoch": max(run.best_epoch for run in runs),
+        "losses": {name: float(np.mean([run.latest_losses[name] for run in runs])) for name in names},
+    }
+
+
+def _means(runs: Sequence[SeedRun]) -> dict[str, float]:
+    return {
+        "score": float(np.mean([run.score for run in runs])),
+        "best_score": float(np.mean([run.best_score for run in runs])),
+    }
+
+
+def _record(
+    config: Config, pair: DomainPair, setup: Setup, stopwatch: Stopwatch, status: Status, **outcome: Any
+) -> Record:
+    settings = flatten(config)
+    return Record(
+        identity=setup.identity,
+        status=status,
+        config=settings,
+        config_hash=outcome_hash(setup, settings, pair.fingerprint, TRAINER_VERSION),
+        pair_fingerprint=pair.fingerprint,
+        trainer_version=TRAINER_VERSION,
+        select=setup.select,
+        origin=setup.origin,
+        versions=versions(),
+        cost=stopwatch.cost(),
+        **outcome,
+    )
+
+
+def _reason(error: BaseException) -> Reason:
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, UserError):
+        return "bad_input"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    # PyTorch reports a failed CPU allocation as a plain RuntimeError.
+    is_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    return "out_of_memory" if is_memory else "error"

@@ -1,0 +1,1 @@
+"""The search: the only layer that knows Ray and Optuna."""

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agsgtl.data.readers import as_label_image, read_array
+from agsgtl.errors import UserError
+
+CUBE = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+
+
+def write(path: Path, **arrays: Any) -> Path:
+    if path.suffix == ".mat":
+        scipy.io.savemat(path, arrays)
+    elif path.suffix == ".npz":
+        np.savez_compressed(path, **arrays)
+    else:
+        np.save(path, next(iter(arrays.values())))
+    return path
+
+
+@pytest.mark.parametrize(("file", "name"), [("a.mat", "HSI"), ("a.npz", "HSI"), ("a.npy", None), ("a.MAT", "HSI")])
+def test_every_format_keeps_axes_dtype_and_values(tmp_path: Path, file: str, name: str | None) -> None:
+    if file == "a.MAT":
+        write(tmp_path / "b.mat", HSI=CUBE).rename(tmp_path / file)
+    else:
+        write(tmp_path / file, HSI=CUBE)
+    array = read_array(tmp_path / file, name)
+    assert array.dtype == np.uint16
+    np.testing.assert_array_equal(array, CUBE)
+
+
+def test_a_npy_is_mapped_and_cannot_be_written(tmp_path: Path) -> None:
+    array = read_array(write(tmp_path / "a.npy", x=CUBE), None)
+    assert isinstance(array, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz"])
+def test_an_only_array_needs_no_name(tmp_path: Path, suffix: str) -> None:
+    np.testing.assert_array_equal(read_array(write(tmp_path / f"a{suffix}", HSI=CUBE), None), CUBE)
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("HSi", "no array 'HSi' but HSI, gt; did you mean 'HSI'?"), (None, "holds HSI, gt; say which array is meant")],
+)
+def test_a_wrong_or_missing_name_lists_what_is_there(
+    tmp_path: Path, suffix: str, name: str | None, message: str
+) -> None:
+    path = write(tmp_path / f"a{suffix}", HSI=CUBE, gt=CUBE[:, :, 0])
+    with pytest.raises(UserError, match=message):
+        read_array(path, name)
+
+
+def test_a_npy_has_no_array_names(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="one array without a name, but 'HSI' is asked for; leave the name out"):
+        read_array(write(tmp_path / "a.npy", x=CUBE), "HSI")
+
+
+def test_files_that_are_not_there_or_of_other_formats(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="gone.mat: there is no such file"):
+        read_array(tmp_path / "gone.mat", "HSI")
+    with pytest.raises(UserError, match=r"a\.tif: today \.mat, \.npy, \.npz files are read"):
+        read_array(tmp_path / "a.tif", None)
+
+
+@pytest.mark.parametrize("content", [b"MATLAB 7.3 MAT-file, Platform" + bytes(1000), b" " * 512 + b"\x89HDF\r\n\x1a\n"])
+def test_a_version_73_mat_says_how_to_save_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(UserError, match=r"version 7\.3 .*not read today; save it with `save -v7`"):
+        read_array(tmp_path / "a.mat", "HSI")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_pickled_objects_are_never_loaded(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"a{suffix}", x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(UserError, match="pickled objects, which are never loaded"):
+        read_array(path, None)
+
+
+def test_a_pickle_called_npy_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(UserError, match=r"damaged or no \.npy file"):
+        read_array(tmp_path / "a.npy", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("text", "text"),
+        ({"a": 1}, "a struct"),
+        (np.array([{}, 1], dtype=object), "a cell"),
+        (scipy.sparse.eye(3).tocsc(), "a sparse"),
+        (np.array([1j]), "complex numbers"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_refused(tmp_path: Path, content: Any, kind: str) -> None:
+    path = write(tmp_path / "a.mat", thing=content)
+    with pytest.raises(UserError, match=f"'thing' must be a plain array of real numbers, but holds {kind}"):
+        read_array(path, "thing")
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz", ".npy"])
+def test_a_truncated_file_is_one_line(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"a{suffix}", HSI=np.random.default_rng(0).random((12, 12, 8)))
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(UserError, match="is damaged or no|holds nothing") as error:
+        read_array(path, None)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz", ".npy"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_files_give_an_array_or_a_clear_error(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
+    content = bytearray(write(tmp_path / f"good{suffix}", HSI=CUBE).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    bad = tmp_path / f"bad{suffix}"
+    bad.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        array = read_array(bad, None)
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert array.dtype.kind in "biuf"
+
+
+def test_class_ids_stored_as_doubles_become_integers() -> None:
+    image = as_label_image(np.array([[0.0, 300.0]]), "gt.mat")
+    assert image.dtype.kind == "i"
+    assert image.tolist() == [[0, 300]]
+
+
+@pytest.mark.parametrize("value", [1.5, np.nan])
+def test_class_ids_must_be_whole(value: float) -> None:
+    with pytest.raises(UserError, match=f"gt.mat: class ids must be whole numbers, but {value:g} is among them"):
+        as_label_image(np.array([[0.0, value]]), "gt.mat")

@@ -1,0 +1,77 @@
+"""Text of tables: percent with one decimal, gaps in words, the same bytes for the same records."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from synthetic import PAIR, write_confirm, write_experiment, write_ledger
+
+from agsgtl.errors import UserError
+from agsgtl.reporting.cells import Cell
+from agsgtl.reporting.export import cell_text, render
+from agsgtl.reporting.table import build_table
+
+FORMATS = ("csv", "md", "latex", "html")
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell({41: 0.70, 50: 0.71, 61: 0.75}, 3, {}, 3), "72.0 ± 2.6"),
+        (Cell({41: 0.7125}, 1, {}, 1), "71.2"),
+        (Cell({41: 0.70, 50: 0.72}, 3, {}, 2), "71.0 ± 1.4 (2 of 3)"),
+        (Cell({41: 0.70, 50: 0.72}, 3, {"diverged": 1}, 3), "71.0 ± 1.4 (2 of 3; failed: 1 diverged)"),
+        (Cell({}, 3, {"diverged": 2, "out_of_memory": 1}, 3), "failed: 2 diverged, 1 out_of_memory of 3"),
+        (Cell({}, 1, {"diverged": 1}, 1), "failed: diverged"),
+        (Cell({}, 3, {}, 2), "no scores (0 of 3)"),
+        (Cell({}, 3, {}, 0), "not run"),
+        (Cell({}, 0, {}, 0), "–"),
+    ],
+)
+def test_a_cell_says_what_it_is(cell: Cell, text: str) -> None:
+    assert cell_text(cell) == text
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_records_give_the_same_bytes(tmp_path: Path, format: str) -> None:
+    one, two = write_ledger(tmp_path / "x/demo"), write_ledger(tmp_path / "y/demo")
+    assert render(build_table([one]), format) == render(build_table([two]), format)
+    write_confirm(tmp_path / "more", "lda", {41: 0.5})
+    more = tmp_path / "more"
+    assert render(build_table([one, more]), format) == render(build_table([more, one]), format)
+    assert str(tmp_path) not in render(build_table([one]), format)
+
+
+def test_csv_reads_back_with_metrics_as_blocks(tmp_path: Path) -> None:
+    lines = list(csv.reader(io.StringIO(render(build_table([write_ledger(tmp_path / "demo")]), "csv"))))
+    assert lines[0] == ["metric", "method", "tuned", PAIR, "toy/b_to_a", "average"]
+    assert lines[1] == ["macro_f1", "source_only", "", "41.0 ± 1.0", "51.0 ± 1.0", "46.0 ± 1.0"]
+    assert ["mean_iou", "agsgtl", "10 trials", "69.0 ± 1.0", "79.0 ± 1.0", "74.0 ± 1.0"] in lines
+    assert {len(line) for line in lines} == {6}
+
+
+def test_markdown_has_a_section_a_metric(tmp_path: Path) -> None:
+    text = render(build_table([write_ledger(tmp_path / "demo")]), "md")
+    assert "### Macro F1 (%)" in text and "### Overall accuracy (%)" in text
+    assert "| agsgtl | 10 trials | 71.0 ± 1.0 | 81.0 ± 1.0 | 76.0 ± 1.0 |" in text
+
+
+def test_latex_escapes_names_and_uses_booktabs(tmp_path: Path) -> None:
+    text = render(build_table([write_ledger(tmp_path / "demo")]), "latex")
+    assert r"source\_only &  & 41.0 $\pm$ 1.0" in text and r"\toprule" in text and "toy/a_to_b" not in text
+
+
+def test_html_colours_states_apart_and_escapes(tmp_path: Path) -> None:
+    planned = [dict(method=m, pair=PAIR, per_class=3, seed=41) for m in ("lda", "paper", "<b>")]
+    write_experiment(tmp_path / "demo", confirm_cells=planned)
+    write_confirm(tmp_path / "demo", "lda", {41: "diverged"})
+    text = render(build_table([tmp_path / "demo"], "macro_f1"), "html")
+    assert "#f8d7da" in text and "#e2e3e5" in text and "&lt;b&gt;" in text and "<b>" not in text
+
+
+def test_an_unknown_format_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--format markdown"):
+        render(build_table([write_ledger(tmp_path / "demo")]), "markdown")

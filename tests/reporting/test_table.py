@@ -1,0 +1,193 @@
+"""The table says what the records say: means, gaps, names and cautions, against a truth made by hand."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from synthetic import PAIR, write_confirm, write_experiment, write_ledger, write_search
+
+from agsgtl.errors import UserError
+from agsgtl.reporting.cells import Cell
+from agsgtl.reporting.table import AVERAGE, Table, build_table
+
+OTHER = "toy/b_to_a"
+
+
+def cell(table: Table, name: str, column: str, metric: str = "macro_f1") -> Cell:
+    """The cell of the row with this name."""
+    (row,) = [row for row in table.rows if row.name == name]
+    return table.cells[metric, row, column]
+
+
+def names(table: Table) -> list[str]:
+    """The rows' names in order."""
+    return [row.name for row in table.rows]
+
+
+def test_a_cell_is_mean_and_sample_sd_over_seeds(tmp_path: Path) -> None:
+    table = build_table([write_ledger(tmp_path / "demo")])
+    found = cell(table, "agsgtl", PAIR)
+    assert (found.n, found.planned, found.state) == (3, 3, "complete")
+    assert found.mean == pytest.approx(0.71)
+    assert found.sd == pytest.approx(0.01)  # of .70 .71 .72 with ddof 1
+    assert cell(table, "agsgtl", PAIR, "mean_iou").mean == pytest.approx(0.69)
+    assert table.metrics == ("macro_f1", "balanced_accuracy", "mean_iou", "overall_accuracy")
+
+
+def test_the_average_pairs_seeds_before_it_takes_the_sd(tmp_path: Path) -> None:
+    # Seed 41: (.5 + .7) / 2 = .6; seed 50: (.7 + .5) / 2 = .6. Cells spread by .14, averages not at all.
+    write_confirm(tmp_path / "a", "lda", {41: 0.5, 50: 0.7})
+    write_confirm(tmp_path / "a", "lda", {41: 0.7, 50: 0.5}, OTHER)
+    found = cell(build_table([tmp_path / "a"]), "lda", AVERAGE)
+    assert found.mean == pytest.approx(0.6) and found.sd == pytest.approx(0.0)
+
+
+def test_a_method_without_every_pair_has_no_average(tmp_path: Path) -> None:
+    folder = write_ledger(tmp_path / "demo")
+    write_confirm(folder, "lda", {41: 0.5, 50: 0.5, 61: 0.5})
+    table = build_table([folder])
+    assert cell(table, "lda", AVERAGE).state == "absent" and cell(table, "lda", OTHER).state == "absent"
+
+
+def test_missing_failed_and_incomplete_cells_are_told_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    planned = [
+        dict(method=m, pair=PAIR, per_class=3, seed=s)
+        for m in ("lda", "paper", "agsgtl", "fine_tune")
+        for s in (41, 50)
+    ]
+    write_experiment(folder, confirm_cells=planned)
+    write_confirm(folder, "lda", {41: 0.5})
+    write_confirm(folder, "paper", {41: "diverged", 50: "diverged"})
+    write_confirm(folder, "agsgtl", {41: None, 50: None})
+    table = build_table([folder])
+    assert cell(table, "fine_tune", PAIR).state == "missing"
+    assert cell(table, "paper", PAIR).state == "failed" and cell(table, "paper", PAIR).failures == {"diverged": 2}
+    assert cell(table, "agsgtl", PAIR).state == "incomplete" and cell(table, "agsgtl", PAIR).n == 0
+    assert (cell(table, "lda", PAIR).n, cell(table, "lda", PAIR).planned) == (1, 2)
+    assert any("unequal" not in line and "not run" in line for line in table.note)
+
+
+def test_unscored_and_search_records_never_enter_a_cell(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    write_confirm(folder, "agsgtl", {41: 0.5, 50: None})
+    write_search(folder, "agsgtl", [0.9], test=[[0.95, 0.95]])
+    assert cell(build_table([folder]), "agsgtl", PAIR).values == {41: 0.5}
+
+
+def test_a_short_schedule_is_in_the_name(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    short = {"adapt.epochs": 25, "pretrain.epochs": 50}
+    for method in ("source_only", "target_only", "lda", "paper"):
+        write_confirm(folder, method, {41: 0.5}, config=short)
+    write_confirm(folder, "agsgtl", {41: 0.5}, config={"adapt.epochs": 25})
+    write_confirm(folder, "agsgtl", {41: 0.5}, OTHER, config={"adapt.epochs": 30})
+    assert names(build_table([folder])) == [
+        "source_only, 50 pre-training epochs",
+        "target_only, 25 epochs",
+        "lda",
+        "paper, 25 epochs, 50 pre-training epochs",
+        "agsgtl",
+    ]
+
+
+def test_several_k_are_several_rows(tmp_path: Path) -> None:
+    for k in (10, 3):
+        write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5 + k / 100}, per_class=k, config={"labels.per_class": k})
+    table = build_table([tmp_path / "demo"])
+    assert names(table) == ["agsgtl, k = 3", "agsgtl, k = 10"]
+    assert cell(table, "agsgtl, k = 10", PAIR).mean == pytest.approx(0.6)
+    assert any("3 + 5 or 10 + 5" in line for line in table.note)
+
+
+def test_the_note_says_who_was_tuned_and_how_much(tmp_path: Path) -> None:
+    note = " ".join(build_table([write_ledger(tmp_path / "demo")]).note)
+    assert "agsgtl (10) and fine_tune (10)" in note
+    assert "Transductive" in note and "3 + 5" in note and "n = 3" in note and "Caution" not in note
+
+
+def test_unequal_trials_and_untuned_rivals_are_cautioned_about(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    methods = ["lda", "fine_tune", "target_only", "agsgtl"]
+    write_experiment(
+        folder, search={"spaces": {"agsgtl": "losses", "fine_tune": "fine_tune"}}, confirm={"methods": methods}
+    )
+    write_confirm(folder, "agsgtl", {41: 0.5}, trials=30)
+    write_confirm(folder, "fine_tune", {41: 0.5}, trials=10)
+    write_confirm(folder, "target_only", {41: 0.5})
+    note = " ".join(build_table([folder]).note)
+    assert "unequal numbers of trials (10 to 30)" in note
+    assert "target_only could have been tuned too and was not" in note and "lda could" not in note
+
+
+def test_unequal_seed_sets_are_cautioned_about(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.6})
+    write_confirm(tmp_path / "demo", "paper", {41: 0.5, 61: 0.6})
+    assert any("unequal sets of seeds" in line for line in build_table([tmp_path / "demo"]).note)
+
+
+def test_warnings_of_the_search_stand_in_the_note_verbatim(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "demo", search={"warnings": ["k was free with one objective."]})
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5})
+    assert "k was free with one objective." in build_table([tmp_path / "demo"]).note
+
+
+def test_an_oracle_row_is_the_best_trial_on_test_and_marked(tmp_path: Path) -> None:
+    folder = write_ledger(tmp_path / "demo", trials=2)
+    for method in ("agsgtl", "fine_tune"):
+        shutil.rmtree(folder / method)
+    write_search(
+        folder, "agsgtl", [0.9, 0.5], test=[[0.60, 0.62], [0.70, 0.74]]
+    )  # best on test is not best on validation
+    table = build_table([folder])
+    found = cell(table, "agsgtl, oracle choice (search seeds)", PAIR)
+    assert found.mean == pytest.approx(0.72)
+    assert cell(table, "agsgtl, oracle choice (search seeds)", AVERAGE).state == "absent"
+    assert any("no result of selection" in line for line in table.note)
+
+
+def test_several_initialisations_of_a_seed_are_one_value(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.7})
+    write_confirm(tmp_path / "demo", "lda", {41: 0.6, 50: "diverged"}, init=1)
+    found = cell(build_table([tmp_path / "demo"]), "lda", PAIR)
+    assert found.values == pytest.approx({41: 0.55}) and found.planned == 2
+
+
+def test_two_experiments_that_ran_one_method_differently_get_two_rows(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "with", "agsgtl", {41: 0.5})
+    write_confirm(tmp_path / "without", "agsgtl", {41: 0.4}, config={"attention.discriminator": False})
+    write_confirm(tmp_path / "without", "lda", {41: 0.3}, OTHER)
+    table = build_table([tmp_path / "with", tmp_path / "without"])
+    assert names(table) == ["lda", "agsgtl (with)", "agsgtl (without)"]
+    assert cell(table, "agsgtl (without)", PAIR).mean == pytest.approx(0.4)
+
+
+def test_two_experiments_on_other_pairs_share_a_row(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "one", "agsgtl", {41: 0.5})
+    write_confirm(tmp_path / "two", "agsgtl", {41: 0.7}, OTHER, config={"loss.entropy": 0.1})
+    table = build_table([tmp_path / "one", tmp_path / "two"])
+    assert names(table) == ["agsgtl"] and cell(table, "agsgtl", AVERAGE).mean == pytest.approx(0.6)
+
+
+def test_one_pair_with_two_test_pools_is_refused(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "one", "agsgtl", {41: 0.5})
+    write_confirm(tmp_path / "two", "lda", {41: 0.7}, fingerprint="another")
+    with pytest.raises(UserError, match="different data or test pools"):
+        build_table([tmp_path / "one", tmp_path / "two"])
+
+
+def test_metrics_are_chosen_by_name(tmp_path: Path) -> None:
+    folder = write_ledger(tmp_path / "demo")
+    assert build_table([folder], "kappa").metrics == ("kappa",)
+    with pytest.raises(UserError, match="did you mean 'macro_f1'"):
+        build_table([folder], "macro_f")
+
+
+def test_nothing_confirmed_and_nothing_planned_is_said(tmp_path: Path) -> None:
+    write_search(tmp_path / "demo", "agsgtl", [0.5])
+    with pytest.raises(UserError, match="no confirmed record"):
+        build_table([tmp_path / "demo"])
+    with pytest.raises(UserError, match="no such folder"):
+        build_table([tmp_path / "nowhere"])

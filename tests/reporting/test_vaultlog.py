@@ -1,0 +1,78 @@
+"""The vault's log is a chain: a look is logged once, and no line can be changed, removed or added in silence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from synthetic import write_confirm
+
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.vaultlog import append_opening, read_openings
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Ledger:
+    ledger = Ledger(tmp_path / "demo")
+    write_confirm(ledger.path, "lda", {41: None, 50: None, 61: None})
+    for folder in ledger.confirmations():
+        assert append_opening(ledger, folder, "confirm")
+    return ledger
+
+
+def test_every_look_is_one_line_of_a_chain(opened: Ledger) -> None:
+    openings = read_openings(opened)
+    assert [opening.record for opening in openings] == [f"confirm/lda/toy/a_to_b/3/{seed}" for seed in (41, 50, 61)]
+    assert openings[0].previous is None and openings[1].previous is not None
+    assert openings[0].pair == "toy/a_to_b" and openings[0].pair_fingerprint == "0123456789abcdef"
+
+
+def test_the_same_look_is_logged_once_and_another_purpose_again(opened: Ledger) -> None:
+    first = next(opened.confirmations())
+    assert not append_opening(opened, first, "confirm")
+    assert append_opening(opened, first, "evaluate")
+    assert len(read_openings(opened)) == 4
+
+
+@pytest.mark.parametrize("harm", ["change", "remove", "swap", "forge"])
+def test_a_harmed_chain_is_an_error(opened: Ledger, harm: str) -> None:
+    lines = opened.vault_log.read_text().splitlines()
+    if harm == "change":
+        lines[0] = lines[0].replace('"confirm"', '"evaluate"')
+    elif harm == "remove":
+        del lines[1]
+    elif harm == "swap":
+        lines[1], lines[2] = lines[2], lines[1]
+    else:
+        lines.insert(1, json.dumps({**json.loads(lines[0]), "time": 1.0}))
+    opened.vault_log.write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match="chain of hashes is broken"):
+        read_openings(opened)
+    with pytest.raises(UserError, match="chain of hashes is broken"):
+        append_opening(opened, next(opened.confirmations()), "evaluate")
+
+
+def test_a_torn_last_line_is_set_right_by_the_next_look(opened: Ledger) -> None:
+    whole = opened.vault_log.read_bytes()
+    opened.vault_log.write_bytes(whole[:-20])
+    assert len(read_openings(opened)) == 2
+    last = list(opened.confirmations())[-1]
+    assert append_opening(opened, last, "confirm")
+    assert [opening.record[-2:] for opening in read_openings(opened)] == ["41", "50", "61"]
+
+
+def test_a_line_that_lost_only_its_newline_still_counts(opened: Ledger) -> None:
+    opened.vault_log.write_bytes(opened.vault_log.read_bytes()[:-1])
+    assert append_opening(opened, next(opened.confirmations()), "evaluate")
+    assert len(read_openings(opened)) == 4
+
+
+def test_the_vault_opens_for_finished_trials_only(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="finished trials only"):
+        append_opening(Ledger(tmp_path), TrialFolder(tmp_path / "confirm/x"), "confirm")
+
+
+def test_no_log_means_no_looks(tmp_path: Path) -> None:
+    assert read_openings(Ledger(tmp_path)) == []
