@@ -44,6 +44,17 @@ def replace_bytes(path: Path, content: bytes) -> None:
     replace(path, lambda temporary: _write_synced(temporary, content))
 
 
+def move_folder(folder: Path, place: Path) -> None:
+    """Moves a folder to `place`, whose earlier content, if any, gets a number behind its name."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    free = place
+    while free.exists():
+        free, number = place.with_name(f"{place.name}-{number}"), number + 1
+    folder.rename(free)
+    _sync_folder(free.parent)
+
+
 def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> None:
     """Appends one JSON line; a torn line that a crash left at the end is closed first, so that it stays alone.
 

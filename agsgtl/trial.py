@@ -218,6 +218,24 @@ def _means(runs: Sequence[SeedRun]) -> dict[str, float]:
     }
 
 
+def failed_record(ask: Ask, reason: Reason, message: str) -> Record:
+    """The record of a trial that could not leave its own."""
+    return Record(
+        identity=ask.identity,
+        status="failed",
+        reason=reason,
+        message=message,
+        config=ask.config,
+        config_hash=ask.config_hash,
+        pair_fingerprint=ask.pair_fingerprint,
+        trainer_version=ask.trainer_version,
+        select=ask.select,
+        origin=ask.origin,
+        versions=versions(),
+        cost=Stopwatch("cpu", attempt=0).cost(),
+    )
+
+
 def _record(
     config: Config, pair: DomainPair, setup: Setup, stopwatch: Stopwatch, status: Status, **outcome: Any
 ) -> Record:

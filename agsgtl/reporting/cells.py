@@ -1,14 +1,29 @@
-"""One cell of a table: the seeds behind a number, and in which way it may not be there."""
+"""What a table is made of: cells with the seeds behind them, marks, comparisons and a note."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from agsgtl.reporting.rows import Row
+from agsgtl.reporting.statistics import PairedTest
+
+AVERAGE = "average"
+"""The column that averages over pairs."""
+
+TITLES: Mapping[str, str] = {
+    "macro_f1": "Macro F1",
+    "balanced_accuracy": "Balanced accuracy",
+    "mean_iou": "Mean IoU",
+    "overall_accuracy": "Overall accuracy",
+    "kappa": "Kappa (for comparability only)",
+}
+
 State = Literal["complete", "incomplete", "failed", "missing", "absent"]
+Mark = Literal["best", "second", "dagger"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,37 @@ class Cell:
         return "incomplete" if self.recorded else "missing"
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The best row of a column against another; `test` is None where they share no seed, `p_holm` is then 1."""
+
+    column: str
+    best: Row
+    other: Row
+    test: PairedTest | None
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells by (metric, row, column); a column is a pair or `average`.
+
+    `comparisons` are those of the first metric; a dagger marks what cannot be told from the best there.
+    """
+
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    columns: tuple[str, ...]
+    cells: Mapping[tuple[str, Row, str], Cell]
+    comparisons: tuple[Comparison, ...] = ()
+    marks: Mapping[tuple[str, Row, str], frozenset[Mark]] = field(default_factory=dict)
+    note: tuple[str, ...] = ()
+
+    def of(self, metric: str) -> dict[tuple[Row, str], Cell]:
+        """The cells of one metric by (row, column)."""
+        return {(row, column): self.cells[metric, row, column] for row in self.rows for column in self.columns}
+
+
 def average_cell(cells: Sequence[Cell]) -> Cell:
     """The average over pairs of per-seed values, over the seeds that every pair has; nothing where a pair has none."""
     if not all(cell.n for cell in cells):
@@ -59,3 +105,14 @@ def average_cell(cells: Sequence[Cell]) -> Cell:
     seeds = sorted(set.intersection(*(set(cell.values) for cell in cells)))
     values = {seed: float(np.mean([cell.values[seed] for cell in cells])) for seed in seeds}
     return Cell(values, max(cell.planned for cell in cells), {}, len(values))
+
+
+def p_text(p: float) -> str:
+    """A p-value with three decimals, small ones with one digit.
+
+    >>> p_text(0.0625), p_text(1.0), p_text(0.00012)
+    ('.062', '1', '1e-04')
+    """
+    if p >= 0.9995:
+        return "1"
+    return f"{p:.3f}".lstrip("0") if p >= 0.001 else f"{p:.0e}"

@@ -6,28 +6,30 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from agsgtl.reporting.cells import Cell
+from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Table, p_text
+from agsgtl.reporting.confirmed import Confirmed
+from agsgtl.reporting.marks import ALPHA
 from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.rows import Row
+from agsgtl.reporting.statistics import rank_methods
+from agsgtl.reporting.vaultlog import Looks
 
 
-def write_note(
-    records: pd.DataFrame,
-    planned: pd.DataFrame,
-    rows: Sequence[Row],
-    cells: Mapping[tuple[str, Row, str], Cell],
-    plans: Sequence[Plan],
-) -> tuple[str, ...]:
+def write_note(table: Table, confirmed: Confirmed, looks: Sequence[Looks]) -> tuple[str, ...]:
     """The sentences of the note; the same records give the same sentences, whatever the order of folders."""
+    records, plans = confirmed.records, confirmed.plans
     return (
-        _seeds(cells),
+        _seeds(table.cells),
         *_labels(records),
-        *_tuning(rows, plans),
+        *_tuning(table.rows, plans),
         *_selection(records),
-        *_gaps(cells),
-        *_seed_sets(rows, cells),
+        *_marks(table),
+        *_ranks(table),
+        *_gaps(table.cells),
+        *_seed_sets(table.cells),
         *_mixed_configs(records),
-        *_oracle(rows),
+        *_oracle(table.rows),
+        *_vault(records, looks),
         *sorted({warning for plan in plans for warning in plan.warnings}),
     )
 
@@ -49,7 +51,7 @@ def _labels(records: pd.DataFrame) -> Iterable[str]:
     counts = [f"{k} + {v}" if pd.notna(v) else f"{k} + ?" for k, v in used.itertuples(index=False)]
     if counts:
         yield f"Labelled target pixels a class, k training + v validation: {_join(counts, 'or')}."
-    yield "Transductive: methods that adapt see all pixels of the target scene, test pixels included, without their labels."
+    yield "Transductive: methods that adapt see all pixels of the target scene, test pixels too, but no test label."
 
 
 def _tuning(rows: Sequence[Row], plans: Sequence[Plan]) -> Iterable[str]:
@@ -63,13 +65,68 @@ def _tuning(rows: Sequence[Row], plans: Sequence[Plan]) -> Iterable[str]:
         yield f"Caution: tuned methods were given unequal numbers of trials ({_range(trials)})."
     untuned = sorted({method for plan in plans for method in plan.tunable_but_untuned} - {row.method for row in tuned})
     if untuned:
-        yield f"Caution: {_join(untuned, 'and')} could have been tuned too and {'was' if len(untuned) == 1 else 'were'} not."
+        were = "was" if len(untuned) == 1 else "were"
+        yield f"Caution: {_join(untuned, 'and')} could have been tuned too and {were} not."
 
 
 def _selection(records: pd.DataFrame) -> Iterable[str]:
     rules = sorted(set(records.loc[records["origin_trial"].notna(), "select"].dropna()))
     if rules:
-        yield f"Configurations were selected by {_join(rules, 'or')}."
+        yield (
+            f"Configurations were selected by {_join(rules, 'or')}; sd and intervals hold for the chosen ones: the "
+            "search's own variance is not in them."
+        )
+
+
+def _marks(table: Table) -> Iterable[str]:
+    tests = [comparison.test for comparison in table.comparisons if comparison.test]
+    if not tests:
+        return
+    metric, count = TITLES[table.metrics[0]], len(table.comparisons)
+    yield (
+        f"Bold: best; underlined: second; †: not to be told from the best in {metric} (exact sign-flip test paired by "
+        f"seed, two-sided, Holm-adjusted over the {count} comparisons with a column's best)."
+    )
+    smallest = {test.n: test.smallest_p for test in tests}
+    listed = _join([f"{p_text(p)} at n = {n}" for n, p in sorted(smallest.items())], "and")
+    hopeless = min(smallest.values()) * count >= ALPHA
+    yield f"The smallest p that these seeds can give is {listed}" + (
+        "; after the adjustment no difference could fall below .05, whatever its size." if hopeless else "."
+    )
+
+
+def _ranks(table: Table) -> Iterable[str]:
+    pairs = [column for column in table.columns if column != AVERAGE]
+    cells = table.of(table.metrics[0])
+    rows = [row for row in table.rows if not row.oracle and all(cells[row, pair].state == "complete" for pair in pairs)]
+    if len(pairs) < 3 or len(rows) < 2:
+        return
+    means = pd.DataFrame([[cells[row, pair].mean for pair in pairs] for row in rows], index=[row.name for row in rows])
+    ranks = rank_methods(means)
+    listed = _join(
+        [f"{name} {rank:.1f}" for name, rank in sorted(ranks.mean_rank.items(), key=lambda r: (r[1], r[0]))], "and"
+    )
+    yield f"Mean ranks over {ranks.pairs} pairs in {TITLES[table.metrics[0]]}: {listed}" + (
+        f"; description only, a test of {len(rows)} methods needs {ranks.needed} pairs." if not ranks.p else "."
+    )
+    told = sorted(f"{a} and {b} ({p:.3g})" for (a, b), p in ranks.p.items() if p < ALPHA)
+    if ranks.p:
+        yield f"Wilcoxon over pairs, Holm-adjusted, tells apart: {_join(told, 'and') if told else 'none'}."
+    yield "Pairs cut from one cube are not independent of each other."
+
+
+def _vault(records: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
+    opened = len(set().union(*(look.records for look in looks)))
+    early = sum(look.before_extension for look in looks)
+    if opened:
+        yield (
+            f"Test labels were opened for {opened} distinct records (a log whose chain of hashes is whole), "
+            f"{early} times before a search on that pair was extended."
+        )
+    scored = set(map(tuple, records.loc[records["macro_f1"].notna(), ["results", "record"]].itertuples(index=False)))
+    unlogged = len(scored - set().union(*(look.records for look in looks)))
+    if unlogged:
+        yield f"Caution: {unlogged} scored records are not in the vault's log."
 
 
 def _gaps(cells: Mapping[tuple[str, Row, str], Cell]) -> Iterable[str]:
@@ -84,7 +141,7 @@ def _gaps(cells: Mapping[tuple[str, Row, str], Cell]) -> Iterable[str]:
         yield "'–': never planned, or no average because a pair has no number."
 
 
-def _seed_sets(rows: Sequence[Row], cells: Mapping[tuple[str, Row, str], Cell]) -> Iterable[str]:
+def _seed_sets(cells: Mapping[tuple[str, Row, str], Cell]) -> Iterable[str]:
     sets = {
         frozenset(cell.values)
         for (_, row, column), cell in cells.items()
@@ -103,7 +160,7 @@ def _mixed_configs(records: pd.DataFrame) -> Iterable[str]:
 
 def _oracle(rows: Sequence[Row]) -> Iterable[str]:
     if any(row.oracle for row in rows):
-        yield "Oracle rows: per study the search trial with the best test score, on search seeds; no result of selection, no method."
+        yield "Oracle rows: per study the trial with the best test score, on search seeds; not a result of selection."
 
 
 def _range(counts: Iterable[int]) -> str:

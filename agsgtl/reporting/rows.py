@@ -45,6 +45,8 @@ def tag_records(confirmed: pd.DataFrame) -> pd.DataFrame:
 
     Two experiments agree where every seed was trained with one and the same config; copies of one run are dropped.
     """
+    if confirmed.empty:
+        return confirmed.assign(settings=0, tag="")
     settings = pd.util.hash_pandas_object(confirmed[[*HYPERPARAMETERS]].astype("string").fillna(""), index=False)
     frame = confirmed.assign(settings=settings, tag=pd.Series("", index=confirmed.index, dtype="string"))
     frame = frame.drop_duplicates(

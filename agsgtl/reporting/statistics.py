@@ -19,6 +19,8 @@ LEVEL = 0.95
 BCA_FROM = 20
 """Fewest values for a BCa interval: at n = 10 it was seen to cover 89 % instead of 95 %."""
 
+STUDY = ["experiment", "method", "pair", "per_class"]
+
 _EXACT_UP_TO = 16
 _RESAMPLES = 99_999
 _SEED = 20_240
@@ -107,12 +109,12 @@ def bca_interval(values: Sequence[float] | Vector, level: float = LEVEL) -> Inte
 
 
 def compare_paired(a: Mapping[int, float], b: Mapping[int, float]) -> PairedTest | None:
-    """A against B on one pair, by the exact sign-flip test over the seeds that both have; None where they share none."""
+    """A against B on one pair, by sign flips over the seeds that both have; None where they share none."""
     return compare_over_pairs([a], [b])
 
 
 def compare_over_pairs(a: Sequence[Mapping[int, float]], b: Sequence[Mapping[int, float]]) -> PairedTest | None:
-    """A against B over pairs of scenes, stratified: every pair weighs the same, and a seed's sign flips in all pairs at once.
+    """A against B over pairs of scenes, stratified: pairs weigh the same, a seed's sign flips in all pairs at once.
 
     Under the null hypothesis a seed's two results may be swapped. One sign a seed, not one a (seed, pair), stays exact
     where a seed's pairs depend on each other, as pairs cut from one cube do.
@@ -230,7 +232,9 @@ def separate_spread(values: pd.DataFrame) -> Spread:
     """
     per_draw = values.groupby(["pair", "label_seed"])["init_seed"].nunique()
     if per_draw.empty or per_draw.min() < 2 or len(per_draw) < 2:
-        return Spread(None, None, None, "not separable: confirm.inits_per_draw must be 2 or more, on 2 label draws or more")
+        return Spread(
+            None, None, None, "not separable: confirm.inits_per_draw must be 2 or more, on 2 label draws or more"
+        )
     data = values.assign(draw=values["pair"].astype(str) + "/" + values["label_seed"].astype(str), whole=1)
     components = {"draw": "0 + C(draw)"} | ({"pair": "0 + C(pair)"} if data["pair"].nunique() > 1 else {})
     scale = float(data["value"].std()) or 1.0
@@ -253,15 +257,20 @@ def selection_regret(trials: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns experiment, method, pair, per_class, trials, chosen, chosen_macro_f1, oracle, oracle_macro_f1, regret.
     """
-    study = ["experiment", "method", "pair", "per_class"]
     done = trials[(trials["kind"] == "search") & (trials["status"] == "complete") & trials["macro_f1"].notna()]
-    per_trial = done.groupby([*study, "number"], dropna=False, as_index=False)[["record_score", "macro_f1"]].mean()
-    count = per_trial.groupby(study, dropna=False, as_index=False).agg(trials=("number", "size"))
-    chosen, oracle = (_best_trial(per_trial, study, by) for by in ("record_score", "macro_f1"))
+    per_trial = done.groupby([*STUDY, "number"], dropna=False, as_index=False)[["record_score", "macro_f1"]].mean()
+    count = per_trial.groupby(STUDY, dropna=False, as_index=False).agg(trials=("number", "size"))
+    chosen, oracle = (best_trials(per_trial, by) for by in ("record_score", "macro_f1"))
     chosen = chosen.rename(columns={"number": "chosen", "macro_f1": "chosen_macro_f1"}).drop(columns="record_score")
     oracle = oracle.rename(columns={"number": "oracle", "macro_f1": "oracle_macro_f1"}).drop(columns="record_score")
-    found = count.merge(chosen, on=study).merge(oracle, on=study)
+    found = count.merge(chosen, on=STUDY).merge(oracle, on=STUDY)
     return found.assign(regret=found["oracle_macro_f1"] - found["chosen_macro_f1"])
+
+
+def best_trials(per_trial: pd.DataFrame, by: str) -> pd.DataFrame:
+    """The best trial of each study by one column, a row each; of equals the one with the lowest number."""
+    worst_first = per_trial.sort_values("number", ascending=False, kind="stable").sort_values(by, kind="stable")
+    return worst_first.drop_duplicates(STUDY, keep="last").sort_values(STUDY)
 
 
 def winners_curse(confirmed: pd.DataFrame) -> pd.DataFrame:
@@ -270,21 +279,14 @@ def winners_curse(confirmed: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns experiment, method, pair, per_class, seen, confirmed, curse, low, high (t interval of the curse).
     """
-    study = ["experiment", "method", "pair", "per_class"]
     tuned = confirmed[(confirmed["kind"] == "confirm") & confirmed["origin_score"].notna() & confirmed["score"].notna()]
-    by_seed = tuned.groupby([*study, "number"], as_index=False)[["origin_score", "score"]].mean()
+    by_seed = tuned.groupby([*STUDY, "number"], as_index=False)[["origin_score", "score"]].mean()
     rows = []
-    for key, part in by_seed.groupby(study):
+    for key, part in by_seed.groupby(STUDY):
         interval = t_interval((part["origin_score"] - part["score"]).tolist()) or (math.nan, math.nan)
         seen, again = float(part["origin_score"].mean()), float(part["score"].mean())
         rows.append([*key, seen, again, seen - again, *interval])
-    return pd.DataFrame(rows, columns=[*study, "seen", "confirmed", "curse", "low", "high"])
-
-
-def _best_trial(per_trial: pd.DataFrame, study: list[str], by: str) -> pd.DataFrame:
-    """The best trial of each study; of equals the first."""
-    order = per_trial.sort_values([*study, by, "number"], ascending=[True] * len(study) + [False, True], kind="stable")
-    return order.drop_duplicates(study)
+    return pd.DataFrame(rows, columns=[*STUDY, "seen", "confirmed", "curse", "low", "high"])
 
 
 def _noncentrality(t: float, df: int, probability: float) -> float:

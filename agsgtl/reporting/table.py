@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from agsgtl.errors import UserError, did_you_mean
-from agsgtl.reporting.cells import Cell, average_cell
+from agsgtl.reporting.cells import AVERAGE, Cell, Mark, Table, average_cell
+from agsgtl.reporting.confirmed import Confirmed, read_confirmed
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.marks import compare_with_best, mark_cells
 from agsgtl.reporting.notes import write_note
-from agsgtl.reporting.plan import Plan, read_plan
-from agsgtl.reporting.rows import KEYS, Row, list_rows, plan_cells, tag_records
-from agsgtl.reporting.tidy import METRICS, collect, split_by
+from agsgtl.reporting.rows import Row
+from agsgtl.reporting.statistics import STUDY, best_trials
+from agsgtl.reporting.tidy import METRICS, split_by
+from agsgtl.reporting.vaultlog import Looks, read_looks
 
 TABLE_METRICS = METRICS[:4]
-AVERAGE = "average"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells by (metric, row, column); a column is a pair or `average`."""
-
-    metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
-    columns: tuple[str, ...]
-    cells: Mapping[tuple[str, Row, str], Cell]
-    note: tuple[str, ...]
 
 
 def build_table(results: Sequence[Path], metric: str | None = None) -> Table:
@@ -41,34 +32,32 @@ def build_table(results: Sequence[Path], metric: str | None = None) -> Table:
     Raises:
         UserError: the metric is unknown, a folder or a record is damaged, or nothing was confirmed or planned.
     """
-    if metric is not None and metric not in METRICS:
+    metrics = TABLE_METRICS if metric is None else (known_metric(metric),)
+    return table_of(read_confirmed(results), metrics, [read_looks(Ledger(path)) for path in results])
+
+
+def known_metric(metric: str) -> str:
+    """The metric itself; a UserError where it is none of `METRICS`."""
+    if metric not in METRICS:
         raise UserError(f"--metric {metric}: is no metric of the table; {did_you_mean(metric, METRICS)}")
-    plans = [read_plan(path) for path in results]
-    return table_of(collect(results, unscored_search=False), plans, (metric,) if metric else TABLE_METRICS)
+    return metric
 
 
-def table_of(frame: pd.DataFrame, plans: Sequence[Plan], metrics: Sequence[str]) -> Table:
-    """The table of a tidy frame; see `build_table`."""
-    records = tag_records(frame[frame["kind"] == "confirm"])
-    planned = plan_cells(plans, records)
-    if records.empty and planned.empty:
-        raise UserError(
-            "these results hold no confirmed record and no plan of one; `agsgtl sweep EXPERIMENT` confirms what it found"
-        )
-    _refuse_other_test_pools(records)
-    rows = list_rows(records, planned)
-    pairs = sorted(set(records["pair"]) | set(planned["pair"]))
-    cells = {key: cell for metric in metrics for key, cell in _cells(records, planned, rows, pairs, metric).items()}
-    for row, trials in oracle_rows(frame):
-        rows.append(row)
-        cells |= {(metric, row, pair): _oracle_cell(trials, pair, metric) for metric in metrics for pair in pairs}
-    cells |= {
-        (metric, row, AVERAGE): average_cell([cells[metric, row, pair] for pair in pairs])
-        for metric in metrics
-        for row in rows
-    }
-    note = write_note(records, planned, rows, cells, plans)
-    return Table(tuple(metrics), tuple(rows), (*pairs, AVERAGE), cells, note)
+def table_of(confirmed: Confirmed, metrics: Sequence[str], looks: Sequence[Looks] = ()) -> Table:
+    """The table of confirmed records; `looks` are the vaults' logs, for the note.
+
+    The first metric alone is tested, so that the adjustment covers every comparison printed with the table.
+    """
+    cells = {(metric, *place): cell for metric in metrics for place, cell in confirmed.cells(metric).items()}
+    oracles = oracle_rows(confirmed.frame)
+    for metric in metrics:
+        for row, trials in oracles:
+            found = {pair: _oracle_cell(trials, pair, metric) for pair in confirmed.pairs}
+            cells |= {(metric, row, pair): cell for pair, cell in found.items()}
+            cells[metric, row, AVERAGE] = average_cell(list(found.values()))
+    rows = (*confirmed.rows, *(row for row, _ in oracles))
+    table = _marked(Table(tuple(metrics), rows, (*confirmed.pairs, AVERAGE), cells))
+    return dataclasses.replace(table, note=write_note(table, confirmed, looks))
 
 
 def oracle_rows(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
@@ -77,10 +66,8 @@ def oracle_rows(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
     Only studies whose search trials were opened by `agsgtl evaluate --trials` have one.
     """
     scored = frame[(frame["kind"] == "search") & (frame["status"] == "complete") & frame["macro_f1"].notna()]
-    study = ["experiment", "method", "pair", "per_class"]
-    per_trial = scored.groupby([*study, "number"], dropna=False, as_index=False)["macro_f1"].mean()
-    per_trial = per_trial.sort_values([*study, "macro_f1", "number"], ascending=[True] * 4 + [False, True])
-    best = scored.merge(per_trial.drop_duplicates(study)[[*study, "number"]], on=[*study, "number"])
+    per_trial = scored.groupby([*STUDY, "number"], dropna=False, as_index=False)[["macro_f1"]].mean()
+    best = scored.merge(best_trials(per_trial, "macro_f1")[[*STUDY, "number"]], on=[*STUDY, "number"])
     several_k = best["per_class"].nunique(dropna=False) > 1
     several_experiments = best["experiment"].nunique() > 1
     found = []
@@ -92,48 +79,17 @@ def oracle_rows(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
     return found
 
 
-def _cells(
-    records: pd.DataFrame, planned: pd.DataFrame, rows: Sequence[Row], pairs: Sequence[str], metric: str
-) -> dict[tuple[str, Row, str], Cell]:
-    where = [*KEYS, "pair"]
-    recorded = {key: set(part["number"]) for key, part in split_by(records[[*where, "number"]], where)}
-    wanted = {key: set(part["number"]) for key, part in split_by(planned[[*where, "number"]], where)}
-    values = split_by(_seed_values(records, metric), where)
-    by_cell = {key: dict(zip(part["number"].tolist(), part[metric].tolist(), strict=True)) for key, part in values}
-    failed = records[records["status"] == "failed"].drop_duplicates([*where, "number"])
-    failures = {key: Counter(part["reason"].fillna("error")) for key, part in split_by(failed, where)}
-    return {
-        (metric, row, pair): Cell(
-            values=by_cell.get((*row.key, pair), {}),
-            planned=len(wanted.get((*row.key, pair), set()) | recorded.get((*row.key, pair), set())),
-            failures=failures.get((*row.key, pair), Counter()),
-            recorded=len(recorded.get((*row.key, pair), ())),
-        )
-        for row in rows
-        for pair in pairs
-    }
-
-
-def _seed_values(records: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One value a (row, pair, seed): the mean over its initialisations, where each of them is complete and scored."""
-    where = [*KEYS, "pair", "number"]
-    lacking = set(map(tuple, records.loc[records[metric].isna(), where].itertuples(index=False)))
-    means = records.groupby(where, as_index=False)[[metric]].mean()
-    whole = [key not in lacking for key in map(tuple, means[where].itertuples(index=False))]
-    return means[whole]
+def _marked(table: Table) -> Table:
+    comparisons = compare_with_best(table.rows, table.columns, table.of(table.metrics[0]))
+    marks: dict[tuple[str, Row, str], frozenset[Mark]] = {}
+    for metric in table.metrics:
+        tested = comparisons if metric == table.metrics[0] else ()
+        found = mark_cells(table.rows, table.columns, table.of(metric), tested)
+        marks |= {(metric, *place): mark for place, mark in found.items()}
+    return dataclasses.replace(table, comparisons=comparisons, marks=marks)
 
 
 def _oracle_cell(trials: pd.DataFrame, pair: str, metric: str) -> Cell:
     here = trials[trials["pair"] == pair].sort_values("label_seed")
     values = dict(zip(here["label_seed"].tolist(), here[metric].tolist(), strict=True))
     return Cell(values, len(values), {}, len(values))
-
-
-def _refuse_other_test_pools(records: pd.DataFrame) -> None:
-    pools = records.groupby("pair")["pair_fingerprint"].nunique()
-    for pair in pools[pools > 1].index:
-        folders = sorted(set(records.loc[records["pair"] == pair, "results"]))
-        raise UserError(
-            f"{pair}: the records in {', '.join(folders)} were made with different data or test pools, so their numbers cannot "
-            "stand in one table; make a table for each folder"
-        )

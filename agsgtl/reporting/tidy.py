@@ -145,7 +145,8 @@ def _rows_in(path: Path, results: Path) -> Iterator[dict[str, Any]]:
     record = Record.read(path / "record.json")
     if record.schema_version > SCHEMA_VERSION:
         raise UserError(
-            f"{path}/record.json: was written by a newer agsgtl (schema {record.schema_version}, this one reads up to {SCHEMA_VERSION}); update agsgtl"
+            f"{path}/record.json: was written by a newer agsgtl (schema {record.schema_version}, this one reads up to "
+            f"{SCHEMA_VERSION}); update agsgtl"
         )
     place = {"results": str(results), "record": path.relative_to(results).as_posix()}
     for row in rows_of(record, folder.scores()):
@@ -218,6 +219,6 @@ def _refuse_conflicts(frame: pd.DataFrame) -> None:
     same = (frame[IDENTITY].astype("string").fillna("") == run[IDENTITY].astype("string").fillna("")).all(axis=1)
     folders = sorted(set(frame.loc[same, "results"]))
     raise UserError(
-        f"{' and '.join(folders)}: hold the same run ({run['record']} of experiment '{run['experiment']}') with different configs; "
-        "give one of the experiments another name, or leave one folder out"
+        f"{' and '.join(folders)}: hold the same run ({run['record']} of experiment '{run['experiment']}') with "
+        "different configs; give one of the experiments another name, or leave one folder out"
     )

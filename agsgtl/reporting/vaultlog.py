@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from agsgtl.durable import append_line, replace_bytes
 from agsgtl.errors import UserError
@@ -21,8 +21,20 @@ Purpose = Literal["confirm", "evaluate"]
 
 
 @dataclass(frozen=True)
+class Looks:
+    """What a note says of a vault: distinct (results, record) opened, and looks before a search was extended."""
+
+    records: frozenset[tuple[str, str]] = frozenset()
+    before_extension: int = 0
+
+
+@dataclass(frozen=True)
 class Opening:
-    """One look: `record` is the folder of the record opened, relative to the results folder; `time` is in seconds."""
+    """One look: `record` is the folder of the record opened, relative to the results folder; `time` is in seconds.
+
+    `search_trials` counts the search trials asked on this pair up to then: a search that was extended later had them
+    grow, whatever the clocks say.
+    """
 
     time: float
     record: str
@@ -30,6 +42,7 @@ class Opening:
     pair: str
     pair_fingerprint: str
     purpose: Purpose
+    search_trials: int
     previous: str | None
 
 
@@ -56,7 +69,8 @@ def append_opening(ledger: Ledger, folder: TrialFolder, purpose: Purpose) -> boo
     if any(all(getattr(opening, key) == value for key, value in entry.items()) for opening in openings):
         return False
     previous = _sha256(_lines(ledger.vault_log)[-1]) if openings else None
-    append_line(ledger.vault_log, {"time": time.time(), **entry, "previous": previous})
+    trials = count_trials(ledger, record.identity.pair)
+    append_line(ledger.vault_log, {"time": time.time(), **entry, "search_trials": trials, "previous": previous})
     return True
 
 
@@ -74,23 +88,32 @@ def read_openings(ledger: Ledger) -> list[Opening]:
             break
         if opening is None or opening.previous != previous:
             raise UserError(
-                f"{ledger.vault_log}, line {number}: the chain of hashes is broken: this line or the one before it was changed, "
-                "removed or added by hand; restore the file from a copy, or treat these test scores as compromised"
+                f"{ledger.vault_log}, line {number}: the chain of hashes is broken: this line or the one "
+                "before it was changed, removed or added by hand; restore the file from a "
+                "copy, or treat these test scores as compromised"
             )
         openings.append(opening)
         previous = _sha256(line)
     return openings
 
 
+def read_looks(ledger: Ledger) -> Looks:
+    """What was looked at in this ledger; raises UserError where the chain is broken."""
+    openings = read_openings(ledger)
+    trials = {pair: count_trials(ledger, pair) for pair in {opening.pair for opening in openings}}
+    early = sum(opening.search_trials < trials[opening.pair] for opening in openings)
+    return Looks(frozenset((str(ledger.path), opening.record) for opening in openings), early)
+
+
+def count_trials(ledger: Ledger, pair: str) -> int:
+    """How many search trials were asked on a pair, over all methods and counts of labels."""
+    return sum(sum(1 for _ in trials.iterdir()) for trials in ledger.path.glob(f"*/{pair}/*/trials"))
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def openings_as_rows(openings: list[Opening]) -> list[dict[str, Any]]:
-    """The looks as plain mappings, for a frame."""
-    return [asdict(opening) for opening in openings]
 
 
 def _parse(line: bytes) -> Opening | None:

@@ -11,7 +11,8 @@ from synthetic import PAIR, write_confirm, write_experiment, write_ledger
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.cells import Cell
-from agsgtl.reporting.export import cell_text, render
+from agsgtl.reporting.export import render
+from agsgtl.reporting.layout import cell_text
 from agsgtl.reporting.table import build_table
 
 FORMATS = ("csv", "md", "latex", "html")
@@ -48,7 +49,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path, format: str) -> No
 def test_csv_reads_back_with_metrics_as_blocks(tmp_path: Path) -> None:
     lines = list(csv.reader(io.StringIO(render(build_table([write_ledger(tmp_path / "demo")]), "csv"))))
     assert lines[0] == ["metric", "method", "tuned", PAIR, "toy/b_to_a", "average"]
-    assert lines[1] == ["macro_f1", "source_only", "", "41.0 ± 1.0", "51.0 ± 1.0", "46.0 ± 1.0"]
+    assert lines[1] == ["macro_f1", "source_only", "", "41.0 ± 1.0 †", "51.0 ± 1.0 †", "46.0 ± 1.0 †"]
     assert ["mean_iou", "agsgtl", "10 trials", "69.0 ± 1.0", "79.0 ± 1.0", "74.0 ± 1.0"] in lines
     assert {len(line) for line in lines} == {6}
 
@@ -56,7 +57,9 @@ def test_csv_reads_back_with_metrics_as_blocks(tmp_path: Path) -> None:
 def test_markdown_has_a_section_a_metric(tmp_path: Path) -> None:
     text = render(build_table([write_ledger(tmp_path / "demo")]), "md")
     assert "### Macro F1 (%)" in text and "### Overall accuracy (%)" in text
-    assert "| agsgtl | 10 trials | 71.0 ± 1.0 | 81.0 ± 1.0 | 76.0 ± 1.0 |" in text
+    assert "| <u>61.0 ± 1.0</u> † |" in text
+    assert "average: agsgtl − fine_tune = 10.0 [10.0, 10.0], p = .250, Holm p = 1, n = 3" in text
+    assert "| agsgtl | 10 trials | **71.0 ± 1.0** | **81.0 ± 1.0** | **76.0 ± 1.0** |" in text
 
 
 def test_latex_escapes_names_and_uses_booktabs(tmp_path: Path) -> None:

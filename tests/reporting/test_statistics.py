@@ -156,7 +156,9 @@ def spread_frame(draw_sd: float, init_sd: float, draws: int, inits: int) -> pd.D
     """One pair; values with this spread between draws and between initialisations."""
     rng = np.random.default_rng(4)
     effect = rng.normal(0, draw_sd, draws)
-    rows = [("a", d, i, 0.7 + effect[d] + rng.normal(0, init_sd)) for d, i in itertools.product(range(draws), range(inits))]
+    rows = [
+        ("a", d, i, 0.7 + effect[d] + rng.normal(0, init_sd)) for d, i in itertools.product(range(draws), range(inits))
+    ]
     return pd.DataFrame(rows, columns=["pair", "label_seed", "init_seed", "value"])
 
 
@@ -164,7 +166,9 @@ def test_spread_agrees_with_the_analysis_of_variance_by_hand() -> None:
     # Draws (1, 3), (5, 7), (3, 5): within 2; between 2 * var(2, 6, 4) = 8; so the draws' variance is (8 - 2) / 2 = 3.
     rows = [("a", d, i, v) for d, pair in enumerate([(1, 3), (5, 7), (3, 5)]) for i, v in enumerate(pair)]
     found = statistics.separate_spread(pd.DataFrame(rows, columns=["pair", "label_seed", "init_seed", "value"]))
-    assert found.label_draw == pytest.approx(3**0.5, rel=1e-3) and found.initialisation == pytest.approx(2**0.5, rel=1e-3)
+    assert found.label_draw == pytest.approx(3**0.5, rel=1e-3) and found.initialisation == pytest.approx(
+        2**0.5, rel=1e-3
+    )
     assert found.pair is None
 
 

@@ -9,8 +9,8 @@ import pytest
 from synthetic import PAIR, write_confirm, write_experiment, write_ledger, write_search
 
 from agsgtl.errors import UserError
-from agsgtl.reporting.cells import Cell
-from agsgtl.reporting.table import AVERAGE, Table, build_table
+from agsgtl.reporting.cells import AVERAGE, Cell, Table
+from agsgtl.reporting.table import build_table
 
 OTHER = "toy/b_to_a"
 
@@ -105,7 +105,8 @@ def test_several_k_are_several_rows(tmp_path: Path) -> None:
 def test_the_note_says_who_was_tuned_and_how_much(tmp_path: Path) -> None:
     note = " ".join(build_table([write_ledger(tmp_path / "demo")]).note)
     assert "agsgtl (10) and fine_tune (10)" in note
-    assert "Transductive" in note and "3 + 5" in note and "n = 3" in note and "Caution" not in note
+    assert "Transductive" in note and "3 + 5" in note and "n = 3" in note
+    assert "unequal" not in note and "could have been tuned" not in note
 
 
 def test_unequal_trials_and_untuned_rivals_are_cautioned_about(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_an_oracle_row_is_the_best_trial_on_test_and_marked(tmp_path: Path) -> N
     found = cell(table, "agsgtl, oracle choice (search seeds)", PAIR)
     assert found.mean == pytest.approx(0.72)
     assert cell(table, "agsgtl, oracle choice (search seeds)", AVERAGE).state == "absent"
-    assert any("no result of selection" in line for line in table.note)
+    assert any("not a result of selection" in line for line in table.note)
 
 
 def test_several_initialisations_of_a_seed_are_one_value(tmp_path: Path) -> None:
@@ -191,3 +192,9 @@ def test_nothing_confirmed_and_nothing_planned_is_said(tmp_path: Path) -> None:
         build_table([tmp_path / "demo"])
     with pytest.raises(UserError, match="no such folder"):
         build_table([tmp_path / "nowhere"])
+
+
+def test_a_plan_without_any_record_is_a_table_of_cells_not_run(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "demo", confirm_cells=[dict(method="lda", pair=PAIR, per_class=3, seed=41)])
+    table = build_table([tmp_path / "demo"])
+    assert cell(table, "lda", PAIR).state == "missing" and "No confirmed record" in table.note[0]

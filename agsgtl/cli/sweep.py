@@ -1,0 +1,34 @@
+"""`agsgtl sweep`: search, then confirm, then the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from agsgtl.reporting.export import render
+from agsgtl.reporting.table import build_table
+
+Results = Annotated[Path, typer.Option("--results", help="The folder that holds one folder an experiment.")]
+
+
+def sweep(
+    experiment: Annotated[Path, typer.Argument(help="An experiment file, like experiments/quickstart.yaml.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, what is done, and how long it may take.")] = False,
+    address: Annotated[Optional[str], typer.Option(help="A standing Ray cluster; left out, Ray starts here.")] = None,  # noqa: UP045
+    results: Results = Path("results"),
+) -> int:
+    """Search, confirm on fresh seeds, print the table; again: go on, or extend."""
+    from agsgtl.tuning import dryrun
+    from agsgtl.tuning.sweep import print_end
+    from agsgtl.tuning.sweep import sweep as run_sweep
+
+    if dry_run:
+        print(dryrun.describe(experiment, results))
+        return 0
+    end = run_sweep(experiment, results, address)
+    print_end(end)
+    if not end.is_interrupted:
+        print(render(build_table([end.ledger.path]), "md"), end="")
+    return end.exit_code

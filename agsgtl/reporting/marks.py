@@ -1,0 +1,64 @@
+"""Which cells are best, second, and not to be told from the best: paired tests, adjusted together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agsgtl.reporting.cells import AVERAGE, Cell, Comparison, Mark
+from agsgtl.reporting.rows import Row
+from agsgtl.reporting.statistics import PairedTest, compare_over_pairs, compare_paired, holm
+
+ALPHA = 0.05
+
+_WINNERS: tuple[Mark, Mark] = ("best", "second")
+
+
+def compare_with_best(
+    rows: Sequence[Row], columns: Sequence[str], cells: Mapping[tuple[Row, str], Cell]
+) -> tuple[Comparison, ...]:
+    """Every column's best row against every other that has numbers, Holm-adjusted over all of them.
+
+    The average is compared over pairs; where there is one pair only, its column stands for the average.
+    """
+    pairs = [column for column in columns if column != AVERAGE]
+    found: list[tuple[str, Row, Row, PairedTest | None]] = []
+    for column in columns if len(pairs) > 1 else pairs:
+        for best in _ranking(rows, column, cells)[:1]:
+            others = [row for row in rows if row != best and not row.oracle and cells[row, column].n]
+            found += [(column, best, other, _test(best, other, column, pairs, cells)) for other in others]
+    adjusted = holm([test.p if test else 1.0 for *_, test in found])
+    return tuple(Comparison(*compared, p) for compared, p in zip(found, adjusted, strict=True))
+
+
+def mark_cells(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    cells: Mapping[tuple[Row, str], Cell],
+    comparisons: Sequence[Comparison] = (),
+) -> dict[tuple[Row, str], frozenset[Mark]]:
+    """The marks of each marked cell; best and second among complete cells of methods, oracle rows aside."""
+    marks: dict[tuple[Row, str], set[Mark]] = {}
+    for column in columns:
+        ranking = _ranking(rows, column, cells)
+        for row, mark in zip(ranking[:2], _WINNERS, strict=False):
+            marks.setdefault((row, column), set()).add(mark)
+    single = len(columns) == 2
+    for comparison in comparisons:
+        if comparison.p_holm >= ALPHA:
+            for column in (comparison.column, AVERAGE) if single else (comparison.column,):
+                marks.setdefault((comparison.other, column), set()).add("dagger")
+    return {key: frozenset(found) for key, found in marks.items()}
+
+
+def _ranking(rows: Sequence[Row], column: str, cells: Mapping[tuple[Row, str], Cell]) -> list[Row]:
+    """The rows that can win a column, best mean first; none where there is no rival."""
+    able = [row for row in rows if not row.oracle and cells[row, column].state == "complete"]
+    return sorted(able, key=lambda row: -(cells[row, column].mean or 0.0)) if len(able) > 1 else []
+
+
+def _test(
+    best: Row, other: Row, column: str, pairs: Sequence[str], cells: Mapping[tuple[Row, str], Cell]
+) -> PairedTest | None:
+    if column != AVERAGE:
+        return compare_paired(cells[best, column].values, cells[other, column].values)
+    return compare_over_pairs([cells[best, p].values for p in pairs], [cells[other, p].values for p in pairs])

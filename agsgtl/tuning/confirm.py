@@ -1,0 +1,137 @@
+"""Confirmation: winners and fixed methods on fresh seeds; then, in the driver alone, the vault is opened and scores written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agsgtl.config import Config, configure
+from agsgtl.data.vault import LabelVault
+from agsgtl.durable import move_folder
+from agsgtl.evaluation.metrics import score_class_map
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Ask, Identity, Origin, Setup
+from agsgtl.reporting.vaultlog import Purpose, append_opening
+from agsgtl.seeds import Seeds, derive_seed
+from agsgtl.trial import make_ask
+from agsgtl.tuning.experiment import Experiment
+from agsgtl.tuning.study import Outcome, Study
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A configuration to confirm: of a method, on a pair, at a k; `origin` says where it came from, if it was tuned."""
+
+    method: str
+    pair: str
+    per_class: int
+    config: Config
+    origin: Origin | None = None
+
+
+def fixed_choices(experiment: Experiment, pair: str, label_counts: Iterable[int]) -> list[Choice]:
+    """The methods that are confirmed as they are, at each k."""
+    names = [name for name in experiment.file.confirm.methods if name not in experiment.spaces]
+    return [
+        Choice(name, pair, count, experiment.base_config(name, count, pair)) for count in sorted(label_counts) for name in names
+    ]
+
+
+def tuned_choices(study: Study) -> list[Choice]:
+    """The winner of a study, or each k of its front; none where no trial completed or the method is not confirmed."""
+    if study.name.method not in study.experiment.file.confirm.methods:
+        return []
+    return [_tuned_choice(study, winner) for winner in study.winners()]
+
+
+def _tuned_choice(study: Study, winner: Outcome) -> Choice:
+    name, experiment = study.name, study.experiment
+    values = {**experiment.base_values(name.method, name.per_class, None), **study.sampled(winner.number)}
+    origin = Origin(study=str(name), trials=study.search.trials, trial=winner.number, score=winner.score)
+    return Choice(name.method, name.pair, winner.per_class, configure(values, origin=experiment.origin), origin)
+
+
+def confirmation_asks(experiment: Experiment, choice: Choice) -> list[Ask]:
+    """One ask for each confirmation seed and initialisation; the label draw has the seed's own number."""
+    asks = []
+    for seed in experiment.file.confirm.seeds:
+        for init in range(experiment.file.confirm.inits_per_draw):
+            identity = Identity(
+                experiment=experiment.file.name,
+                kind="confirm",
+                method=choice.method,
+                pair=choice.pair,
+                per_class=choice.per_class,
+                number=seed,
+                init=init,
+            )
+            seeds = Seeds(labels=seed, init=seed if init == 0 else derive_seed(seed, f"initialisation {init}"))
+            setup = Setup(
+                identity=identity, seeds=(seeds,), select=experiment.file.search.select, origin=choice.origin
+            )
+            asks.append(make_ask(choice.config, experiment.pairs[choice.pair], setup))
+    return asks
+
+
+def issue(ledger: Ledger, ask: Ask) -> TrialFolder:
+    """The folder of a confirmation, with its ask in place.
+
+    A confirmation of another configuration that lies there, since the search was extended and has another winner now, is
+    set aside under `superseded/` first; nothing is deleted.
+    """
+    folder = ledger.folder(ask.identity)
+    there = folder.ask()
+    if there is not None and there.config_hash != ask.config_hash:
+        move_folder(folder.path, ledger.path / "superseded" / there.config_hash / folder.path.relative_to(ledger.path))
+        there = None
+    if there is None:
+        folder.write_ask(ask)
+    return folder
+
+
+def score_records(
+    folders: Iterable[TrialFolder], ledger: Ledger, experiment: Experiment, purpose: Purpose
+) -> int:
+    """Scores every complete record that has no scores yet; how many.
+
+    For each, the vault's log gets a durable line before any test label meets the class map.
+
+    Raises:
+        UserError: the pair's files have changed since the record was made.
+    """
+    vaults: dict[str, LabelVault] = {}
+    scored = 0
+    for folder in folders:
+        record = folder.record()
+        if record is None or record.status != "complete" or folder.scores():
+            continue
+        append_opening(ledger, folder, purpose)
+        name = record.identity.pair
+        vault = vaults.setdefault(name, LabelVault(experiment.pair_arguments[name]))
+        labels = vault.test_labels(record.pair_fingerprint)
+        class_names = experiment.pairs[name].class_names
+        folder.write_scores(tuple(score_class_map(seed, labels, class_names) for seed in folder.class_map()))
+        scored += 1
+    return scored
+
+
+def missing_cells(experiment: Experiment, ledger: Ledger, choices: Iterable[Choice]) -> list[str]:
+    """Planned confirmations without scores, each with what is known of it."""
+    missing = []
+    for choice in choices:
+        for ask in confirmation_asks(experiment, choice):
+            folder = ledger.folder(ask.identity)
+            if not folder.scores():
+                record = folder.record()
+                where = folder.path.relative_to(ledger.path).as_posix()
+                missing.append(f"{where}: {record.reason or record.status if record else 'not run'}")
+    return missing
+
+
+def planned_cells(experiment: Experiment, choices: Iterable[Choice]) -> list[Mapping[str, str | int]]:
+    """The confirmations that the experiment means to run, for the tables to know what is missing."""
+    return [
+        {"method": choice.method, "pair": choice.pair, "per_class": choice.per_class, "seed": seed}
+        for choice in choices
+        for seed in experiment.file.confirm.seeds
+    ]

@@ -1,0 +1,192 @@
+"""What runs next: source models, search trials and confirmations of all studies in one queue, so that no core idles.
+
+A job is ready when what it needs is there: a trial its source models, an ask the trials that its order waits for, a
+confirmation its study's winner. Among the ready ones the job with the most work behind it goes first. That choice moves
+the end of the sweep and no result: each study's asks depend on its own trials alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agsgtl.config import Config, configure, flatten
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Ask
+from agsgtl.seeds import Seeds
+from agsgtl.training.methods import METHODS
+from agsgtl.training.pretrain import source_model_file, source_model_key
+from agsgtl.tuning.confirm import Choice, confirmation_asks, fixed_choices, issue, tuned_choices
+from agsgtl.tuning.experiment import Experiment
+from agsgtl.tuning.study import Study, StudyName
+
+JobKind = Literal["source_model", "trial"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work for one worker: a source model of a pair, or a trial whose folder holds its ask.
+
+    `key` names it among all jobs; `folder` is relative to the results folder.
+    """
+
+    kind: JobKind
+    key: str
+    pair: str
+    folder: str
+    config: dict[str, Any] = field(default_factory=dict)
+    seeds: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Waiting:
+    """A trial that was asked and has no record, and the source models it needs."""
+
+    folder: TrialFolder
+    ask: Ask
+    models: list[Job]
+    work: float
+
+
+class JobQueue:
+    """The jobs of one experiment, as its ledger stands."""
+
+    def __init__(self, experiment: Experiment, ledger: Ledger, concurrency: int) -> None:
+        self.experiment, self.ledger = experiment, ledger
+        self.studies = [Study(name, experiment, ledger, concurrency) for name in study_names(experiment)]
+        self._by_name = {study.name: study for study in self.studies}
+        self.running: dict[str, Job] = {}
+        self.failed_models: set[str] = set()
+        self.choices: list[Choice] = []
+        self.confirmed = 0
+        self._planned: set[str] = set()
+        self._waiting: dict[str, _Waiting] = {}
+        for study in self.studies:
+            for folder in study.unfinished():
+                self._wait_for(folder, study.name.method)
+        self._plan_confirmations()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing runs and nothing is left to run."""
+        return not self.running and not self._waiting and all(study.is_done for study in self.studies)
+
+    def next(self) -> Job | None:
+        """The job to start now; None where all that is left waits for something that runs."""
+        while True:
+            candidates = list(self._candidates())
+            if not candidates:
+                return None
+            _, ready = max(candidates, key=lambda candidate: candidate[0])
+            if isinstance(ready, Job):
+                self.running[ready.key] = ready
+                return ready
+            folder, _ = ready.ask()
+            self._wait_for(folder, ready.name.method)
+
+    def done(self, job: Job) -> None:
+        """Takes note that a job has ended, well or not; a trial's record is in the ledger by then."""
+        del self.running[job.key]
+        if job.kind == "source_model":
+            if not source_model_file(self.ledger.pretrained, job.folder).exists():
+                self.failed_models.add(job.key)  # the trials that need it try it themselves and record why it fails
+            return
+        waiting = self._waiting.pop(job.key)
+        if study := self._study_of(waiting.ask):
+            study.finish(waiting.folder)
+        else:
+            self.confirmed += 1
+        self._plan_confirmations()
+
+    def _candidates(self) -> Iterator[tuple[float, Job | Study]]:
+        for key, waiting in self._waiting.items():
+            if key in self.running:
+                continue
+            missing = [model for model in waiting.models if not self._model_is_settled(model)]
+            if not missing:
+                yield waiting.work, Job("trial", key, waiting.ask.identity.pair, key)
+            for model in missing:
+                if model.key not in self.running:
+                    yield waiting.work, model
+        for study in self.studies:
+            if study.may_ask():
+                yield self._work_left(study), study
+
+    def _wait_for(self, folder: TrialFolder, method: str) -> None:
+        ask = folder.ask()
+        assert ask is not None, f"{folder.path} was issued without an ask"
+        key = folder.path.relative_to(self.ledger.path).as_posix()
+        config = configure(ask.config, origin=str(folder.path / "ask.json"))
+        models = [self._model_job(config, ask.identity.pair, seeds) for seeds in ask.seeds]
+        study = self._study_of(ask)
+        work = self._work_left(study) if study else work_units(method, config) * len(ask.seeds)
+        self._waiting[key] = _Waiting(folder, ask, models if METHODS[method].needs_source_model else [], work)
+
+    def _study_of(self, ask: Ask) -> Study | None:
+        """The study of a search trial; None for a confirmation."""
+        if ask.identity.kind != "search":
+            return None
+        return self._by_name[StudyName(ask.identity.method, ask.identity.pair, ask.identity.per_class)]
+
+    def _model_job(self, config: Config, pair: str, seeds: Seeds) -> Job:
+        key = source_model_key(config, self.experiment.pairs[pair].fingerprint, seeds)
+        return Job("source_model", f"pretrained/{key}", pair, key, flatten(config), seeds.model_dump())
+
+    def _model_is_settled(self, model: Job) -> bool:
+        return model.key in self.failed_models or source_model_file(self.ledger.pretrained, model.folder).exists()
+
+    def _work_left(self, study: Study) -> float:
+        """The study's trials still to end, and one confirmation after them."""
+        values = {**self.experiment.base_values(study.name.method, study.name.per_class, None), **study.space.centre()}
+        config = configure(values, origin=study.space.origin)
+        return work_units(study.name.method, config) * (study.remaining * len(study.search.seeds) + 1)
+
+    def _plan_confirmations(self) -> None:
+        """Issues what can be confirmed by now: fixed methods from the start, a study's winners once it is done."""
+        for pair in self.experiment.pairs:
+            studies = [study for study in self.studies if study.name.pair == pair]
+            counts = {count for name in METHODS for count in self.experiment.label_counts(name) if count is not None}
+            for study in studies:
+                if study.is_done:
+                    chosen = tuned_choices(study)
+                    counts |= {choice.per_class for choice in chosen}
+                    self._plan(f"tuned {study.name}", chosen)
+            for count in sorted(counts):
+                self._plan(f"fixed {pair} {count}", fixed_choices(self.experiment, pair, [count]))
+
+    def _plan(self, name: str, choices: Sequence[Choice]) -> None:
+        if name in self._planned:
+            return
+        self._planned.add(name)
+        self.choices += choices
+        for choice in choices:
+            for ask in confirmation_asks(self.experiment, choice):
+                folder = issue(self.ledger, ask)
+                if folder.has_record():
+                    self.confirmed += 1
+                else:
+                    self._wait_for(folder, choice.method)
+
+
+def study_names(experiment: Experiment) -> list[StudyName]:
+    """Every study of an experiment, in the order of the file."""
+    return [
+        StudyName(method, pair, count)
+        for pair in experiment.pairs
+        for method in experiment.spaces
+        for count in experiment.label_counts(method)
+    ]
+
+
+def work_units(method: str, config: Config) -> float:
+    """How much work one training is, in network passes: good enough to start the longest first."""
+    adapt = config.adapt
+    passes = {
+        "source_only": 0.0,
+        "lda": 0.0,
+        "target_only": float(adapt.target_steps),
+        "fine_tune": float(adapt.target_steps),
+        "source_and_target": 2.0 * adapt.target_steps,
+    }
+    return 1.0 + adapt.epochs * passes.get(method, 2.0 * adapt.discriminator_steps + 2.0 * adapt.target_steps)

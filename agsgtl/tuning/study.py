@@ -1,0 +1,219 @@
+"""One study: an Optuna search over one (method, pair, k), rebuilt from the ledger and asked one trial at a time.
+
+`order: fixed` asks trial n from exactly the trials 0..n-c as finished and the c - 1 after them as running, c being the
+experiment's concurrency. Every ask uses a fresh sampler that is seeded by what names the ask. So whoever was killed in
+between, trial n is asked alike. `order: async` asks from all that is finished at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.trial import TrialState, create_trial
+
+from agsgtl.config import Value, configure
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Ask, Identity, Reason, Record, Setup, Status
+from agsgtl.seeds import Seeds
+from agsgtl.training import TRAINER_VERSION
+from agsgtl.trial import make_ask
+from agsgtl.tuning.experiment import Experiment
+from agsgtl.tuning.samplers import require_harmless, sampler_for_ask
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@dataclass(frozen=True)
+class StudyName:
+    """What a study is about; `per_class` is None where Optuna samples k."""
+
+    method: str
+    pair: str
+    per_class: int | None
+
+    def __str__(self) -> str:
+        return f"{self.method}/{self.pair}/{'sampled' if self.per_class is None else self.per_class}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the study needs of a finished trial."""
+
+    number: int
+    status: Status
+    reason: Reason | None
+    score: float | None
+    per_class: int
+    labels: int
+    epochs: int
+    rungs: Mapping[float, float]
+
+
+class Study:
+    """The asks and outcomes of one study, and Optuna's view of them."""
+
+    def __init__(self, name: StudyName, experiment: Experiment, ledger: Ledger, concurrency: int) -> None:
+        self.name, self.experiment, self.ledger, self.concurrency = name, experiment, ledger, concurrency
+        self.search, self.pair = experiment.file.search, experiment.pairs[name.pair]
+        self.space = experiment.spaces[name.method]
+        two_objectives = self.search.objectives == "score_and_labels"
+        directions = ["maximize", "minimize"] if two_objectives else ["maximize"]
+        self.optuna = optuna.create_study(directions=directions)
+        self.outcomes: dict[int, Outcome] = {}
+        self.asked = 0
+        self._told: set[int] = set()
+        self._rebuild()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every trial was asked and has ended."""
+        return len(self.outcomes) >= self.search.trials
+
+    @property
+    def remaining(self) -> int:
+        """How many trials are not ended yet."""
+        return max(0, self.search.trials - len(self.outcomes))
+
+    def may_ask(self) -> bool:
+        """Whether the order allows the next trial to be asked now."""
+        if self.asked >= self.search.trials:
+            return False
+        if self.search.order == "fixed":
+            return all(number in self.outcomes for number in range(self.asked - self.concurrency + 1))
+        return self.asked - len(self.outcomes) < self.concurrency
+
+    def ask(self) -> tuple[TrialFolder, Ask]:
+        """Samples the next trial; its ask is durable in the ledger when this returns."""
+        number = self.asked
+        visible = self._visible(number)
+        for known in visible:
+            self._tell(known)
+        self.optuna.sampler = sampler_for_ask(
+            self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
+        )
+        trial = self.optuna.ask(dict(self.space.distributions))
+        ask = self._document(number, trial.params, self.optuna.trials[number].system_attrs, visible)
+        folder = self.ledger.folder(ask.identity)
+        folder.write_ask(ask)
+        self.asked += 1
+        return folder, ask
+
+    def finish(self, folder: TrialFolder) -> None:
+        """Takes a trial's record from the ledger."""
+        record = folder.record()
+        if record is not None:
+            self.outcomes[record.identity.number] = self._outcome(record, folder)
+
+    def unfinished(self) -> list[TrialFolder]:
+        """Trials that were asked and have no record: they are issued again."""
+        return [self._folder(number) for number in range(self.asked) if number not in self.outcomes]
+
+    def winners(self) -> list[Outcome]:
+        """The trial with the best score; with two objectives the best at each k of the front, by increasing k.
+
+        A pruned or failed trial cannot win; ties go to the lower number.
+        """
+        complete = [outcome for outcome in self.outcomes.values() if outcome.status == "complete"]
+        ranked = sorted(complete, key=lambda outcome: (-(outcome.score or 0.0), outcome.number))
+        if self.search.objectives == "score":
+            return ranked[:1]
+        front: list[Outcome] = []
+        for outcome in sorted(ranked, key=lambda outcome: outcome.labels):  # stable: best first at each count
+            if not front or (outcome.score or 0.0) > (front[-1].score or 0.0):
+                front.append(outcome)
+        return front
+
+    def sampled(self, number: int) -> dict[str, Value]:
+        """What Optuna chose for a trial."""
+        ask = self._folder(number).ask()
+        return dict(ask.sampled) if ask else {}
+
+    def _visible(self, number: int) -> list[int]:
+        if self.search.order == "fixed":
+            return list(range(number - self.concurrency + 1))
+        return sorted(self.outcomes)
+
+    def _document(self, number: int, params: dict[str, Any], attributes: dict[str, Any], visible: Sequence[int]) -> Ask:
+        values = {**self.experiment.base_values(self.name.method, self.name.per_class, None), **params}
+        config = configure(values, origin=f"{self.space.origin}: trial {number}")
+        rungs, epochs = self.search.rungs, config.adapt.epochs
+        known = [self.outcomes[other].rungs for other in visible]
+        setup = Setup(
+            identity=Identity(
+                experiment=self.experiment.file.name,
+                kind="search",
+                method=self.name.method,
+                pair=self.name.pair,
+                per_class=self.name.per_class,
+                number=number,
+            ),
+            seeds=tuple(Seeds(labels=seed, init=seed) for seed in self.search.seeds),
+            select=self.search.select,
+            cutoffs=rungs.cutoffs(known, epochs) if rungs else {},
+        )
+        distributions = {path: distribution_to_json(entry) for path, entry in self.space.distributions.items()}
+        return make_ask(
+            config, self.pair, setup, sampled=params, distributions=distributions, sampler_attributes=attributes
+        )
+
+    def _rebuild(self) -> None:
+        """Optuna's trials as the ledger has them: all running at first, told as asks make them visible."""
+        for number, folder in enumerate(self.ledger.trials(str(self.name))):
+            ask = folder.ask() if folder.path.name == str(number) else None
+            if ask is None:
+                break  # killed between the folder and the ask: this number is asked again
+            self._require_same(ask, folder)
+            require_harmless(ask.sampler_attributes, str(folder.path / "ask.json"))
+            self.optuna.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params=dict(ask.sampled),
+                    distributions={path: json_to_distribution(text) for path, text in ask.distributions.items()},
+                    system_attrs=dict(ask.sampler_attributes),
+                )
+            )
+            self.asked += 1
+            self.finish(folder)
+
+    def _require_same(self, ask: Ask, folder: TrialFolder) -> None:
+        if ask.trainer_version != TRAINER_VERSION or ask.pair_fingerprint != self.pair.fingerprint:
+            what = "another version of the trainer" if ask.trainer_version != TRAINER_VERSION else "other data"
+            raise UserError(
+                f"{folder.path}: was asked with {what}; its results cannot be mixed with new ones: give the experiment another name"
+            )
+
+    def _tell(self, number: int) -> None:
+        if number in self._told:
+            return
+        outcome = self.outcomes[number]
+        if outcome.status == "complete":
+            values = [outcome.score or 0.0]
+            self.optuna.tell(number, values + ([float(outcome.labels)] if len(self.optuna.directions) == 2 else []))
+        elif outcome.status == "pruned" and outcome.score is not None:
+            optuna.Trial(self.optuna, self.optuna.trials[number]._trial_id).report(outcome.score, outcome.epochs)
+            self.optuna.tell(number, state=TrialState.PRUNED)
+        else:
+            self.optuna.tell(number, state=TrialState.FAIL)
+        self._told.add(number)
+
+    def _outcome(self, record: Record, folder: TrialFolder) -> Outcome:
+        rungs = self.search.rungs
+        per_class, validation = (int(record.config[f"labels.{name}"]) for name in ("per_class", "validation_per_class"))
+        return Outcome(
+            number=record.identity.number,
+            status=record.status,
+            reason=record.reason,
+            score=record.score,
+            per_class=per_class,
+            labels=per_class + validation,
+            epochs=max((outcome.epochs for outcome in record.outcomes), default=0),
+            rungs=rungs.values(folder.progress()) if rungs else {},
+        )
+
+    def _folder(self, number: int) -> TrialFolder:
+        return TrialFolder(self.ledger.path / str(self.name) / "trials" / str(number))

@@ -1,0 +1,59 @@
+"""What a Ray worker does with a job: it maps the pair, runs the trainer, and leaves the result in the ledger."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from agsgtl.config import configure
+from agsgtl.data.mapped import map_pair
+from agsgtl.data.pairing import DomainPair
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.seeds import Seeds
+from agsgtl.trial import Place, Report, ensure_source_model, run_trial
+
+REPORT_EVERY_S = 1.0
+"""Seconds between reports to the driver; the ledger gets every epoch."""
+
+
+def work(job: dict[str, Any]) -> None:
+    """Runs one job; the actor that runs it is used again for the next one.
+
+    Args:
+        job: the fields of a `Job`, and `results`, the experiment's folder.
+    """
+    ledger = Ledger(Path(job["results"]))
+    pair = _mapped_pair(ledger.path, job["pair"])
+    started, started_cpu = time.time(), time.process_time()
+    if job["kind"] == "source_model":
+        config = configure(job["config"], origin=job["key"])
+        ensure_source_model(config, pair, Seeds(**job["seeds"]), ledger.pretrained)
+    else:
+        folder = TrialFolder(ledger.path / job["folder"])
+        ask = folder.ask()
+        assert ask is not None, f"{folder.path} holds no ask"
+        config = configure(ask.config, origin=str(folder.path / "ask.json"))
+        run_trial(config, pair, ask, Place(folder, ledger.pretrained, _Reporter()))
+    tune.report({"key": job["key"], "started_at": started, "ended_at": time.time(), "cpu_s": time.process_time() - started_cpu})
+
+
+class _Reporter:
+    """Passes a trial's reports on to the driver, now and then."""
+
+    def __init__(self) -> None:
+        self.reported_at = 0.0
+
+    def __call__(self, report: Report) -> None:
+        if time.monotonic() - self.reported_at >= REPORT_EVERY_S:
+            self.reported_at = time.monotonic()
+            names = ("epoch", "epochs", "score", "best_score", "best_epoch")
+            tune.report({name: report[name] for name in names})
+
+
+@lru_cache(maxsize=2)
+def _mapped_pair(results: Path, name: str) -> DomainPair:
+    return map_pair(results, name)

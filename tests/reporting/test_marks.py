@@ -1,0 +1,105 @@
+"""Best, second and dagger, and the note's words about them, against differences made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from synthetic import PAIR, write_confirm, write_experiment, write_ledger, write_search
+
+from agsgtl.reporting.cells import AVERAGE, Table
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.table import build_table
+from agsgtl.reporting.vaultlog import append_opening
+
+SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)
+
+
+def marks(table: Table, name: str, column: str = PAIR, metric: str = "macro_f1") -> set[str]:
+    """The marks of a cell."""
+    (row,) = [row for row in table.rows if row.name == name]
+    return set(table.marks.get((metric, row, column), frozenset()))
+
+
+def write_rows(folder: Path, **bases: float) -> Path:
+    """Ten seeds a method; every method's seeds wobble alike but for a little of its own."""
+    for rank, (method, base) in enumerate(bases.items()):
+        values = {seed: base + 0.02 * (i % 3) + 0.001 * ((i * (rank + 3)) % 7) for i, seed in enumerate(SEEDS)}
+        write_confirm(folder, method, values)
+    return folder
+
+
+def test_best_second_and_what_cannot_be_told_from_the_best(tmp_path: Path) -> None:
+    table = build_table([write_rows(tmp_path / "demo", lda=0.5, paper=0.7, agsgtl=0.7005)])
+    assert marks(table, "agsgtl") == {"best"}
+    assert marks(table, "paper") == {"second", "dagger"}
+    assert marks(table, "lda") == set()  # 10 seeds of one sign: p = 2 / 1024, twice that by Holm
+    assert marks(table, "agsgtl", AVERAGE) == {"best"}
+    (lda,) = [c for c in table.comparisons if c.other.name == "lda"]
+    assert lda.p_holm == pytest.approx(2 * 2 / 1024) and lda.test is not None and lda.test.n == 10
+
+
+def test_daggers_stand_in_the_first_metric_only_so_that_holm_covers_all_of_them(tmp_path: Path) -> None:
+    table = build_table([write_rows(tmp_path / "demo", paper=0.7, agsgtl=0.7005)])
+    assert marks(table, "paper") == {"second", "dagger"} and marks(table, "paper", metric="mean_iou") == {"second"}
+    assert {c.column for c in table.comparisons} == {PAIR} and len(table.comparisons) == 1
+
+
+def test_three_seeds_cannot_tell_anything_and_the_note_says_so(tmp_path: Path) -> None:
+    table = build_table([write_ledger(tmp_path / "demo")])
+    assert marks(table, "source_only") == {"dagger"}
+    note = " ".join(table.note)
+    assert ".250 at n = 3" in note and "no difference could fall below .05" in note
+    assert len(table.comparisons) == 2 * 3  # two others in each of two pairs and the average
+
+
+def test_an_incomplete_cell_is_never_best(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "demo", confirm_cells=[dict(method="lda", pair=PAIR, per_class=3, seed=99)])
+    write_rows(tmp_path / "demo", lda=0.9, paper=0.7, agsgtl=0.6)
+    table = build_table([tmp_path / "demo"])
+    assert marks(table, "paper") == {"best"} and "best" not in marks(table, "lda")
+
+
+def test_an_oracle_row_is_never_best(tmp_path: Path) -> None:
+    write_rows(tmp_path / "demo", paper=0.7, agsgtl=0.6)
+    write_search(tmp_path / "demo", "agsgtl", [0.5], test=[[0.95, 0.97]])
+    table = build_table([tmp_path / "demo"])
+    assert marks(table, "paper") == {"best"} and marks(table, "agsgtl, oracle choice (search seeds)") == set()
+
+
+def test_one_method_alone_has_no_marks(tmp_path: Path) -> None:
+    table = build_table([write_rows(tmp_path / "demo", lda=0.5)])
+    assert table.marks == {} and table.comparisons == ()
+
+
+def test_methods_without_a_common_seed_cannot_be_told_apart(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "lda", {1: 0.2, 2: 0.2})
+    write_confirm(tmp_path / "demo", "paper", {3: 0.9, 4: 0.9})
+    table = build_table([tmp_path / "demo"])
+    assert "dagger" in marks(table, "lda") and table.comparisons[0].test is None
+
+
+def test_ranks_below_the_needed_pairs_are_called_description(tmp_path: Path) -> None:
+    for pair in ("toy/a", "toy/b", "toy/c"):
+        write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.5}, pair)
+        write_confirm(tmp_path / "demo", "paper", {41: 0.6, 50: 0.6}, pair)
+    note = " ".join(build_table([tmp_path / "demo"]).note)
+    assert "paper 1.0 and lda 2.0; description only, a test of 2 methods needs 6 pairs" in note
+    assert "not independent" in note
+
+
+def test_the_note_counts_looks_and_those_before_an_extension(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    write_search(folder, "lda", [0.5])
+    write_confirm(folder, "lda", {41: 0.5, 50: 0.6})
+    ledger = Ledger(folder)
+    for opened in ledger.confirmations():
+        append_opening(ledger, opened, "confirm")
+    assert "2 distinct records (a log whose chain of hashes is whole), 0 times before" in " ".join(
+        build_table([folder]).note
+    )
+    write_search(folder, "lda", [0.5, 0.6])
+    write_confirm(folder, "lda", {61: 0.5})
+    note = " ".join(build_table([folder]).note)
+    assert "2 times before a search on that pair was extended" in note
+    assert "1 scored records are not in the vault's log" in note
