@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import typer
-from click.exceptions import Abort, ClickException
 
+from agsgtl.cli import run, sweep, tables
 from agsgtl.errors import UserError
 
 app = typer.Typer(
@@ -16,6 +16,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(sweep.sweep)
+app.command()(run.run)
+app.command()(tables.status)
+app.command()(tables.table)
+app.command()(tables.evaluate)
 
 BAD_INPUT = 1
 INTERRUPTED = 130
@@ -27,9 +33,10 @@ def main() -> None:
         code = app(standalone_mode=False)
     except UserError as error:
         _stop(str(error))
-    except ClickException as error:  # usage errors would exit with 2, which here means a failed trial
-        _stop(f"{error.format_message()}; see `agsgtl --help`")
-    except (KeyboardInterrupt, Abort):
+    except typer.TyperException as error:  # usage errors would exit with 2, which here means a failed trial
+        message = error.format_message().rstrip(".")
+        _stop(f"{message or 'which command?'}; see `agsgtl --help`")
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)

@@ -7,6 +7,7 @@ padded to 8 bytes; a matrix holds its flags, dimensions, name and real part as e
 
 from __future__ import annotations
 
+import io
 import math
 import mmap
 import struct
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agsgtl.data.scratch import LARGE_BYTES, scratch_file
+
 _HEADER_BYTES = 128
 _BYTE_ORDERS = {b"IM": "<", b"MI": ">"}
 _MATRIX, _COMPRESSED = 14, 15
@@ -26,6 +29,7 @@ _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f
 _NUMERIC_CLASSES = range(6, 16)
 _OTHER_CLASSES = {1: "a cell", 2: "a struct", 3: "an object", 4: "text", 5: "a sparse matrix"}
 _COMPLEX = 0x0800
+_SLICE_BYTES = 2**20
 _ENOUGH_FOR_NAME = 1024
 """Decompressed bytes that surely hold a variable's flags, dimensions and name (63 characters at most)."""
 
@@ -46,7 +50,9 @@ class MatVariable:
     _order: str
 
     def read(self) -> NDArray[Any]:
-        """The array in the dtype that it is stored in, which may be smaller than its MATLAB class; mapped if uncompressed.
+        """The array in the dtype that it is stored in, which may be smaller than its MATLAB class.
+
+        It is mapped where the file holds it uncompressed, and where it is large.
 
         Raises:
             ValueError, zlib.error, struct.error: the variable is damaged or holds no numbers.
@@ -94,21 +100,43 @@ def _variable(data: memoryview, compressed: bool, order: str) -> MatVariable:
 
 
 def _inflate(data: memoryview, order: str, most: int | None) -> memoryview:
-    """The parts of a compressed matrix, `most` bytes of them or all that its tag announces."""
-    inflater = zlib.decompressobj()
-    head = inflater.decompress(data, 8)
-    kind, size = struct.unpack(f"{order}II", head)
+    """The parts of a compressed matrix, `most` bytes of them or all that its tag announces; mapped where they are large."""
+    slices = _inflated_slices(data)
+    head = next(slices, b"")
+    while 0 < len(head) < 8:
+        head += next(slices, b"") or bytes(8)
+    kind, size = struct.unpack(f"{order}II", head[:8])
     if kind != _MATRIX:
         raise ValueError(f"a compressed element must be a matrix (14), got {kind}")
     wanted = size if most is None else min(size, most)
-    body = inflater.decompress(inflater.unconsumed_tail, wanted) if wanted else b""
-    if len(body) < wanted:
-        raise ValueError("it ends in the middle of an array")
-    if most is None:
-        inflater.decompress(inflater.unconsumed_tail, 1)  # at the stream's end zlib compares the checksum
-        if not inflater.eof:
+    with scratch_file() if wanted >= LARGE_BYTES else io.BytesIO() as body:
+        there = body.write(head[8:])
+        while there < wanted and (part := next(slices, b"")):
+            there += body.write(part)
+        if there < wanted:
+            raise ValueError("it ends in the middle of an array")
+        if most is None and (there > wanted or next(slices, b"")):
             raise ValueError("a compressed array is longer than it says")
-    return memoryview(body)
+        body.flush()
+        return memoryview(body.getvalue() if isinstance(body, io.BytesIO) else _mapped(body))[:wanted]
+
+
+def _inflated_slices(data: memoryview) -> Iterator[bytes]:
+    """The decompressed bytes slice by slice; at the stream's end zlib compares its checksum."""
+    inflater = zlib.decompressobj()
+    for start in range(0, len(data), _SLICE_BYTES):
+        waiting: Any = data[start : start + _SLICE_BYTES]
+        part = bytes(_SLICE_BYTES)
+        while not inflater.eof and (waiting or len(part) == _SLICE_BYTES):  # a full slice may have more behind it
+            if part := inflater.decompress(waiting, _SLICE_BYTES):
+                yield part
+            waiting = inflater.unconsumed_tail
+    if not inflater.eof:
+        raise ValueError("it ends in the middle of an array")
+
+
+def _mapped(file: Any) -> mmap.mmap:
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:

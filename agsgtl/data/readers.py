@@ -1,7 +1,7 @@
 """One array out of one file, or one line that says why not.
 
-Today: MATLAB `.mat` of versions 5 to 7 (`matfile`), NumPy `.npy` (memory-mapped) and `.npz`. Another format is one more
-function in `_READERS`. Nothing here unpickles.
+MATLAB `.mat` of versions 5 to 7 (`matfile`) and 7.3 (`matfile73`), NumPy `.npy` and `.npz`, ENVI `.hdr` and GeoTIFF
+(`geofiles`). Another format is one more function in `_READERS`. Large arrays come mapped. Nothing here unpickles.
 """
 
 from __future__ import annotations
@@ -9,22 +9,24 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agsgtl.data import geofiles, matfile73
 from agsgtl.data.matfile import mat_variables
+from agsgtl.data.scratch import LARGE_BYTES, forget_pages, in_c_order, scratch_array
 from agsgtl.errors import UserError, did_you_mean
 
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SLICE_BYTES = 16 * 2**20
 
 
 def read_array(path: Path, name: str | None) -> NDArray[Any]:
-    """The array called `name` in a file, as it is there: its axes, its dtype; a `.npy` is mapped, not read.
+    """The array called `name` in a file, with the axes that its format gives it and its dtype; mapped where it is large.
 
     Args:
-        path: a `.mat` (versions 5 to 7), `.npy` or `.npz` file.
+        path: a `.mat`, `.npy`, `.npz`, ENVI `.hdr`, `.tif` or `.tiff` file.
         name: the array's name; None where the file holds only one.
 
     Raises:
@@ -32,7 +34,7 @@ def read_array(path: Path, name: str | None) -> NDArray[Any]:
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"{path}: today {', '.join(_READERS)} files are read; save the array as one of these")
+        raise UserError(f"{path}: {', '.join(_READERS)} files are read; {_other_format(path)}")
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     array = _guarded(reader, path, name)
@@ -92,21 +94,59 @@ def _read_npz(path: Path, name: str | None) -> Any:
     if not zipfile.is_zipfile(path):
         raise ValueError("it is no zip archive")
     with np.load(path, allow_pickle=False) as archive:
-        return archive[_choose(path, name, archive.files)]
+        chosen = _choose(path, name, archive.files)
+        if archive.zip.getinfo(f"{chosen}.npy").file_size < LARGE_BYTES:
+            return archive[chosen]
+        with archive.zip.open(f"{chosen}.npy") as member:
+            return _copied_to_disk(member)
+
+
+def _copied_to_disk(member: IO[bytes]) -> NDArray[Any]:
+    """A `.npy` inside an archive, mapped, without ever being in memory whole."""
+    version = np.lib.format.read_magic(member)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = header(member)
+    if dtype.hasobject:
+        raise ValueError("Python objects")
+    flat = scratch_array((int(np.prod(shape, dtype=np.int64)),), dtype)
+    step = max(1, _SLICE_BYTES // dtype.itemsize)
+    for first in range(0, flat.size, step):
+        part = member.read(min(step, flat.size - first) * dtype.itemsize)
+        flat[first : first + step] = np.frombuffer(part, dtype)
+        forget_pages(flat)
+    return flat.reshape(shape, order="F" if is_fortran else "C")
 
 
 def _read_mat(path: Path, name: str | None) -> Any:
     with path.open("rb") as file:
         start = file.read(1024)
-    if start.startswith(b"MATLAB 7.3") or _HDF5_SIGNATURE in (start[:8], start[512:520]):
-        raise UserError(
-            f"{path}: is a version 7.3 .mat (HDF5), which is not read today; save it with `save -v7` in MATLAB, or as .npy"
-        )
+    if matfile73.is_mat73(start):
+        return _read_mat73(path, name)
     variables = mat_variables(path)
     variable = variables[_choose(path, name, list(variables))]
     if variable.holds != "numbers":
         raise _no_numbers(path, variable.name, variable.holds)
-    return variable.read()
+    return in_c_order(variable.read())
+
+
+def _read_mat73(path: Path, name: str | None) -> Any:
+    variables = matfile73.variables(path)
+    chosen = _choose(path, name, list(variables))
+    if variables[chosen] != "numbers":
+        raise _no_numbers(path, chosen, variables[chosen])
+    return matfile73.read_variable(path, chosen)
+
+
+def _read_geo(path: Path, name: str | None) -> Any:
+    if name is not None:
+        raise UserError(f"{path}: a {path.suffix} file holds one array without a name, but '{name}' is asked for; leave it out")
+    return geofiles.read_raster(path)
+
+
+def _other_format(path: Path) -> str:
+    if path.suffix.lower() in (".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ""):
+        return "of an ENVI image, name the header (.hdr)"
+    return "save the array as one of these"
 
 
 def _choose(path: Path, name: str | None, there: Sequence[str]) -> str:
@@ -125,4 +165,11 @@ def _no_numbers(path: Path, name: str | None, kind: str) -> UserError:
     return UserError(f"{path}: {what} must be a plain array of real numbers, but holds {kind}; name another")
 
 
-_READERS: dict[str, Callable[[Path, str | None], Any]] = {".mat": _read_mat, ".npy": _read_npy, ".npz": _read_npz}
+_READERS: dict[str, Callable[[Path, str | None], Any]] = {
+    ".mat": _read_mat,
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".hdr": _read_geo,
+    ".tif": _read_geo,
+    ".tiff": _read_geo,
+}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from agsgtl.errors import UserError
@@ -84,7 +85,7 @@ def _seed_values(records: pd.DataFrame, metric: str) -> pd.DataFrame:
     lacking = set(map(tuple, records.loc[records[metric].isna(), where].itertuples(index=False)))
     means = records.groupby(where, as_index=False)[[metric]].mean()
     whole = [key not in lacking for key in map(tuple, means[where].itertuples(index=False))]
-    return means[whole]
+    return means.loc[np.array(whole, dtype=bool)]
 
 
 def _refuse_other_test_pools(records: pd.DataFrame) -> None:

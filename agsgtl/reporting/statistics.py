@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, stats
-from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.multitest import multipletests
 
 LEVEL = 0.95
@@ -235,6 +234,8 @@ def separate_spread(values: pd.DataFrame) -> Spread:
         return Spread(
             None, None, None, "not separable: confirm.inits_per_draw must be 2 or more, on 2 label draws or more"
         )
+    from statsmodels.regression.mixed_linear_model import MixedLM  # half a second that few tables need
+
     data = values.assign(draw=values["pair"].astype(str) + "/" + values["label_seed"].astype(str), whole=1)
     components = {"draw": "0 + C(draw)"} | ({"pair": "0 + C(pair)"} if data["pair"].nunique() > 1 else {})
     scale = float(data["value"].std()) or 1.0

@@ -72,8 +72,18 @@ def collect(results: Sequence[Path], unscored_search: bool = True) -> pd.DataFra
     Raises:
         UserError: a folder is missing, a record is damaged, or two folders hold one identity with different configs.
     """
-    frames = [_read_folder(path, unscored_search) for path in results]
-    return merge(pd.concat(frames, ignore_index=True) if frames else empty())
+    frames = []
+    for path in results:
+        if not path.is_dir():
+            raise UserError(f"{path}: there is no such folder of results; `agsgtl sweep EXPERIMENT` makes one")
+        frames.append(read_trials(find_trials(path, unscored_search), path))
+    return merge(concatenate(frames))
+
+
+def concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Frames one below the other; empty ones decide no column's type."""
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0] if frames else empty()
 
 
 def empty() -> pd.DataFrame:
@@ -103,9 +113,10 @@ def split_by(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[A
 def find_trials(results: Path, unscored_search: bool = True) -> Iterator[Path]:
     """The folders below `results` that hold a record, without looking into checkpoints and data."""
     if results.name == "trials":
-        # A study may hold 100,000 trials: one look at each name is enough here.
+        # A study may hold 100,000 trials: one look at each, by its name, in a third of the time that paths take.
         wanted = "record.json" if unscored_search else "scores.json"
-        yield from (path for path in results.iterdir() if (path / wanted).exists())
+        with os.scandir(results) as trials:
+            yield from [Path(trial.path) for trial in trials if os.access(f"{trial.path}/{wanted}", os.F_OK)]
         return
     with os.scandir(results) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -126,18 +137,15 @@ def rows_of(record: Record, scores: Sequence[Scores]) -> Iterator[dict[str, Any]
         yield {**shared, **_outcome_columns(outcome), **_score_columns(score)}
 
 
-def _read_folder(results: Path, unscored_search: bool) -> pd.DataFrame:
-    if not results.is_dir():
-        raise UserError(f"{results}: there is no such folder of results; `agsgtl sweep EXPERIMENT` makes one")
+def read_trials(folders: Iterable[Path], results: Path) -> pd.DataFrame:
+    """The rows of some records below a results folder, not merged."""
     chunks, rows = [empty()], list[dict[str, Any]]()
-    for path in find_trials(results, unscored_search):
+    for path in folders:
         rows += _rows_in(path, results)
         if len(rows) >= _CHUNK:
             chunks.append(_typed(rows))
             rows = []
-    if rows:
-        chunks.append(_typed(rows))
-    return pd.concat(chunks, ignore_index=True) if len(chunks) > 1 else chunks[0]
+    return concatenate([*chunks, _typed(rows)] if rows else chunks)
 
 
 def _rows_in(path: Path, results: Path) -> Iterator[dict[str, Any]]:

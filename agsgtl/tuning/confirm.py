@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agsgtl.config import Config, configure
+from agsgtl.data.mapped import map_pair
 from agsgtl.data.vault import LabelVault
 from agsgtl.durable import move_folder
 from agsgtl.evaluation.metrics import score_class_map
@@ -90,11 +91,11 @@ def issue(ledger: Ledger, ask: Ask) -> TrialFolder:
 
 
 def score_records(
-    folders: Iterable[TrialFolder], ledger: Ledger, experiment: Experiment, purpose: Purpose
+    folders: Iterable[TrialFolder], ledger: Ledger, pair_files: Mapping[str, str], purpose: Purpose
 ) -> int:
     """Scores every complete record that has no scores yet; how many.
 
-    For each, the vault's log gets a durable line before any test label meets the class map.
+    `pair_files` says from which file a user's own pair was loaded. For each record, the vault's log gets a durable line before any test label meets the class map.
 
     Raises:
         UserError: the pair's files have changed since the record was made.
@@ -107,9 +108,10 @@ def score_records(
             continue
         append_opening(ledger, folder, purpose)
         name = record.identity.pair
-        vault = vaults.setdefault(name, LabelVault(experiment.pair_arguments[name]))
-        labels = vault.test_labels(record.pair_fingerprint)
-        class_names = experiment.pairs[name].class_names
+        if name not in vaults:
+            vaults[name] = LabelVault(pair_files.get(name, name))
+        labels = vaults[name].test_labels(record.pair_fingerprint)
+        class_names = map_pair(ledger.path, name).class_names
         folder.write_scores(tuple(score_class_map(seed, labels, class_names) for seed in folder.class_map()))
         scored += 1
     return scored

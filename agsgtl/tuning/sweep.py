@@ -99,7 +99,7 @@ def _run(experiment: Experiment, ledger: Ledger, concurrency: int | None, addres
 def _finish(experiment: Experiment, ledger: Ledger, queue: JobQueue, end: SweepEnd) -> None:
     cells = planned_cells(experiment, queue.choices)
     _write_experiment(experiment, ledger, read_yaml(ledger.experiment_file)["concurrency"], cells)
-    score_records(ledger.confirmations(), ledger, experiment, "confirm")
+    score_records(ledger.confirmations(), ledger, experiment.pair_arguments, "confirm")
     end.missing = missing_cells(experiment, ledger, queue.choices)
     end.missing += [f"{study.name}: no trial completed, nothing to confirm" for study in queue.studies if not study.winners()]
     end.failed = [

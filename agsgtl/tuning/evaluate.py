@@ -1,0 +1,29 @@
+"""Test scores of search trials, after the decision: the only source of `oracle` rows and of regret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.tuning.confirm import score_records
+from agsgtl.tuning.sweep import only_driver
+from agsgtl.yamlfile import read_yaml
+
+
+def score_trials(results: Path) -> int:
+    """Scores every complete search trial that has no scores yet; how many. Each look is logged before it is taken.
+
+    Raises:
+        UserError: the folder holds no experiment, a sweep of it is running or unfinished, or the pair's files changed.
+    """
+    ledger = Ledger(results.resolve())
+    if not ledger.experiment_file.exists():
+        raise UserError(f"{results}: holds no experiment.yaml; name a folder that `agsgtl sweep` wrote")
+    content = read_yaml(ledger.experiment_file)
+    unscored = [folder.path for folder in ledger.confirmations() if not folder.scores() and not folder.has_record()]
+    if unscored or not content.get("confirm_cells"):
+        raise UserError(f"{results}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first")
+    with only_driver(ledger):
+        folders = [folder for name in ledger.studies() for folder in ledger.trials(name)]
+        return score_records(folders, ledger, dict(content.get("pair_files", {})), "evaluate")

@@ -1,0 +1,82 @@
+"""Measures tables and reports over many records: seconds and peak memory, cold and with the stored frame.
+
+python benchmarks/reporting.py [RECORDS] [FOLDER]      default 100000 records in a temporary folder
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+METHODS = ("source_only", "target_only", "fine_tune", "source_and_target", "lda", "paper", "agsgtl")
+PAIRS = ("toy/a_to_b", "toy/b_to_a", "toy/c_to_d", "toy/d_to_c", "toy/e_to_f")
+SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)
+
+
+def make(folder: Path, records: int) -> None:
+    """Confirmations of all methods on all pairs, and the rest as search trials of agsgtl and fine_tune."""
+    import numpy as np
+    from synthetic import write_confirm, write_search
+
+    rng = np.random.default_rng(0)
+    for rank, method in enumerate(METHODS):
+        for pair in PAIRS:
+            write_confirm(folder, method, {s: float(0.5 + 0.03 * rank + rng.normal(0, 0.02)) for s in SEEDS}, pair)
+    each = (records - len(METHODS) * len(PAIRS) * len(SEEDS)) // (2 * len(PAIRS))
+    for method in ("agsgtl", "fine_tune"):
+        for pair in PAIRS:
+            scores = rng.normal(0.6, 0.05, each).tolist()
+            write_search(
+                folder, method, scores, pair, config=lambda n: {"loss.entropy": n / 1e5, "adapt.epochs": 1 + n % 99}
+            )
+
+
+def measure(what: str, folder: Path) -> None:
+    """Runs one command in a process of its own and prints what it cost."""
+    started = time.perf_counter()
+    code = subprocess.run([sys.executable, __file__, "--only", what, str(folder)], check=False).returncode
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(
+        f"{what:22s} {time.perf_counter() - started:7.1f} s   peak so far {memory:6.0f} MiB   exit {code}", flush=True
+    )
+
+
+def run(what: str, folder: Path) -> None:
+    """One measured job."""
+    if what.startswith("table"):
+        from agsgtl.reporting.export import render
+        from agsgtl.reporting.table import build_table
+
+        render(build_table([folder]), "md")
+    elif what.startswith("frame"):
+        from agsgtl.reporting.store import stored_frame
+
+        stored_frame([folder])
+    else:
+        from agsgtl.reporting.report import write_report
+
+        write_report(folder)
+
+
+def main() -> None:
+    """Makes the records and measures."""
+    if sys.argv[1:2] == ["--only"]:
+        run(sys.argv[2], Path(sys.argv[3]))
+        return
+    records = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[2] if len(sys.argv) > 2 else temporary) / "many"
+        if not folder.exists():
+            make(folder, records)
+        for what in ("table", "frame cold", "frame stored", "report"):
+            measure(what, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""A tiny pair that every test may share, and single-threaded torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import write_tiny_pair
+
+from agsgtl.data.pairing import DomainPair, load_pair
+
+
+@pytest.fixture(scope="session")
+def tiny_pair_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_pair(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_pair(tiny_pair_file: Path) -> DomainPair:
+    return load_pair(str(tiny_pair_file))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)

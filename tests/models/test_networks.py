@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from quick import quick_config
+
+from agsgtl.models.networks import build_discriminator, build_segmenter
+
+FAMILIES = {
+    "shallow": {},
+    "depthwise": {"model__family": "depthwise", "model__width": 21, "model__discriminator_width": 21},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [(16, 16), (17, 19), (18, 23)])
+def test_logits_have_the_scene_size(family: str, size: tuple[int, int]) -> None:
+    config = quick_config(**FAMILIES[family])
+    segmenter, discriminator = build_segmenter(config, 42, 3, seed=0), build_discriminator(config, 3, seed=0)
+    cube = torch.randn(1, 42, *size)
+    assert segmenter(cube).shape == (1, 3, *size)
+    assert discriminator(segmenter.body(cube)).shape == (1, 4, *size)
+
+
+def test_same_seed_same_weights_and_the_global_generator_is_untouched() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, two = (build_segmenter(quick_config(), 8, 3, seed=7).state_dict() for _ in range(2))
+    assert torch.rand(1) == expected
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    other = build_segmenter(quick_config(), 8, 3, seed=8).state_dict()
+    assert not torch.equal(one["classifier.weight"], other["classifier.weight"])
+
+
+def test_xavier_gain_is_sqrt_two_in_encoders_and_one_elsewhere() -> None:
+    config = quick_config(model__width=64)
+    segmenter = build_segmenter(config, 64, 3, seed=0)
+    encoder = segmenter.body.encoder1[0].weight  # 64 -> 64, 3x3
+    decoder = segmenter.body.decoder22.weight  # 256 -> 128, 1x1
+    assert encoder.std().item() == pytest.approx(math.sqrt(2) * math.sqrt(2 / (64 * 9 * 2)), rel=0.03)
+    assert decoder.std().item() == pytest.approx(math.sqrt(2 / (256 + 128)), rel=0.03)
+
+
+def test_depthwise_refuses_bands_that_its_groups_do_not_divide() -> None:
+    with pytest.raises(ValueError, match="multiple of 21 bands, got 40"):
+        build_segmenter(quick_config(**FAMILIES["depthwise"]), 40, 3, seed=0)
+
+
+def test_depthwise_segmenter_has_no_attention() -> None:
+    segmenter = build_segmenter(quick_config(**FAMILIES["depthwise"]), 42, 3, seed=0)
+    assert segmenter.attention is None
+    with pytest.raises(TypeError, match="no attention"):
+        segmenter.attended(torch.zeros(1, 21, 8, 8))

@@ -1,0 +1,63 @@
+"""Every number leads back to its records, seeds and commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from synthetic import PAIR, write_confirm, write_experiment
+
+from agsgtl.errors import UserError
+from agsgtl.reporting.explain import explain_cell
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.vaultlog import append_opening
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_experiment(tmp_path / "demo", commit="abc123", data={"indian_pines.npz": "sha-of-data"})
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.6}, trials=30, config={"loss.entropy": 0.25})
+    write_confirm(tmp_path / "demo", "lda", {41: "diverged"})
+    ledger = Ledger(tmp_path / "demo")
+    for opened in ledger.confirmations():
+        append_opening(ledger, opened, "confirm")
+    return tmp_path / "demo"
+
+
+def test_a_cell_is_traced_to_records_seeds_data_and_commit(folder: Path) -> None:
+    text = explain_cell([folder], f"agsgtl:{PAIR}")
+    assert text.startswith(f"agsgtl, {PAIR}, Macro F1: 55.0 ± 7.1")
+    assert f"50.0  {folder}/confirm/agsgtl/{PAIR}/3/41" in text and "labels 50, init 50" in text
+    assert "trial 0 of 30" in text and "fingerprint 0123456789abcdef" in text and "torch 2.13.0" in text
+    assert "commit: abc123" in text and "sha-of-data" in text and "record unchanged since" in text
+
+
+def test_the_command_holds_every_setting_that_is_no_default(folder: Path) -> None:
+    (command,) = [line for line in explain_cell([folder], f"agsgtl:{PAIR}").splitlines() if "--label-seed 41" in line]
+    expected = "--select target_validation --set labels.per_class=3 --set loss.entropy=0.25"
+    assert command.endswith(f"agsgtl run {PAIR} --method agsgtl --label-seed 41 --init-seed 41 {expected}")
+
+
+def test_a_record_changed_after_it_was_scored_is_called_out(folder: Path) -> None:
+    path = folder / "confirm/agsgtl" / PAIR / "3/41/record.json"
+    path.write_text(path.read_text().replace('"epoch": 8', '"epoch": 7'))
+    assert "RECORD CHANGED" in explain_cell([folder], f"agsgtl:{PAIR}")
+
+
+def test_failures_and_averages_are_explained_too(folder: Path) -> None:
+    assert "failed: diverged" in explain_cell([folder], f"lda:{PAIR}")
+    assert "60.0  " in explain_cell([folder], "agsgtl:average:macro_f1")
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("agsgtl", "reads ROW:COLUMN"),
+        ("agsgt:average", "is no row of the table; did you mean 'agsgtl'"),
+        ("agsgtl:avrage", "is no column of the table; did you mean 'average'"),
+        ("agsgtl:average:f2", "is no metric"),
+    ],
+)
+def test_a_wrong_cell_is_named_with_the_nearest(folder: Path, cell: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        explain_cell([folder], cell)

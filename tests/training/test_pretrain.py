@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from quick import quick_config
+
+from agsgtl.data.labels import draw_labels
+from agsgtl.data.pairing import DomainPair
+from agsgtl.errors import Diverged, UserError
+from agsgtl.models.networks import build_segmenter
+from agsgtl.seeds import Seeds
+from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
+from agsgtl.training.pretrain import _loss_in_eval, obtain_source_model, pretrain, source_model_key
+
+SEEDS = Seeds(labels=0, init=0)
+
+
+@pytest.fixture
+def inputs(tiny_pair: DomainPair) -> TrainingInputs:
+    return training_inputs(*normalised_cubes(tiny_pair, "per_domain", "cpu"), draw_labels(tiny_pair, 3, 3, 0), 3)
+
+
+def test_best_has_the_lowest_validation_loss(inputs: TrainingInputs) -> None:
+    config = quick_config(pretrain__epochs=12, pretrain__learning_rate=0.3)
+    segmenter = build_segmenter(config, inputs.bands, 3, seed=0)
+    model = pretrain(config, inputs, segmenter)
+    segmenter.load_state_dict(model.best)
+    assert _loss_in_eval(segmenter, inputs.source_cube, inputs.source_validation) == min(model.validation_loss)
+    assert model.validation_loss[-1] > min(model.validation_loss)  # else the test shows nothing
+
+
+def test_a_kept_source_model_is_not_trained_again(inputs: TrainingInputs, tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    first = obtain_source_model(quick_config(), inputs, SEEDS, file)
+    written = file.stat().st_mtime_ns
+    second = obtain_source_model(quick_config(), inputs, SEEDS, file)
+    assert file.stat().st_mtime_ns == written
+    assert all(torch.equal(first.best[name], second.best[name]) for name in first.best)
+    assert second.train_loss == first.train_loss
+
+
+def test_a_torn_source_model_names_its_file(inputs: TrainingInputs, tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"model\.safetensors: is no checkpoint of ours"):
+        obtain_source_model(quick_config(), inputs, SEEDS, file)
+
+
+def test_the_key_follows_what_decides_the_model_alone() -> None:
+    key = source_model_key(quick_config(), "data", SEEDS)
+    assert source_model_key(quick_config(loss__entropy=1.0, adapt__epochs=9), "data", SEEDS) == key
+    changed = [
+        source_model_key(quick_config(pretrain__epochs=4), "data", SEEDS),
+        source_model_key(quick_config(model__width=8), "data", SEEDS),
+        source_model_key(quick_config(data__normalisation="source"), "data", SEEDS),
+        source_model_key(quick_config(), "other data", SEEDS),
+        source_model_key(quick_config(), "data", Seeds(labels=1, init=0)),
+        source_model_key(quick_config(), "data", Seeds(labels=0, init=1)),
+    ]
+    assert key not in changed
+    assert len(set(changed)) == len(changed)
+
+
+def test_a_loss_that_is_not_finite_diverges(inputs: TrainingInputs) -> None:
+    segmenter = build_segmenter(quick_config(), inputs.bands, 3, seed=0)
+    segmenter.classifier.bias.data.fill_(float("nan"))
+    with pytest.raises(Diverged, match="not finite in epoch 1"):
+        pretrain(quick_config(), inputs, segmenter)
