@@ -1,23 +1,26 @@
-"""Finds what a pair's name stands for: an entry of `catalog/*.yaml`, or a user's own pair file."""
+"""Finds what a pair's name stands for: an entry of `catalog/*.yaml`, or a user's own pair file, and where its files lie."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from agsgtl.config import describe_errors
-from agsgtl.data.schema import CatalogDomain, CatalogEntry, CatalogPair, ClassRow, Domain, PairSpec
+from agsgtl.data.schema import CatalogEntry, CatalogPair, ClassRow, Domain, PairRules, PairSpec, SceneFiles, SceneOfCatalog
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.yamlfile import read_yaml
 
 PACKAGE_FOLDER = Path(__file__).parent
 CATALOG_FOLDER = PACKAGE_FOLDER / "catalog"
+FOLDER_VARIABLE = "AGSGTL_DATA"
+"""The environment variable that names the folder of the catalog's files, where `--root` does not."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -32,6 +35,7 @@ class FoundPair:
         folders: tried in this order for every relative file name.
         checksums: file name -> SHA-256 in hexadecimal, where the catalog knows it.
         bands: the cubes' band counts (source, target), where the catalog knows them.
+        obtained_from: file name -> where one gets it, for the catalog's files.
     """
 
     spec: PairSpec
@@ -39,6 +43,7 @@ class FoundPair:
     folders: tuple[Path, ...]
     checksums: Mapping[str, str | None]
     bands: tuple[int | None, int | None] = (None, None)
+    obtained_from: Mapping[str, str] = field(default_factory=dict)
 
     def locate(self, file: str) -> Path:
         """The path of a file that the specification names.
@@ -51,7 +56,9 @@ class FoundPair:
             if path.is_file():
                 return self._verified(path, self.checksums.get(file))
         looked = " and ".join(str(folder.resolve()) for folder in self.folders)
-        raise UserError(f"{self.origin}: there is no file '{file}'; it was looked for in {looked}")
+        source = f"; it comes from {self.obtained_from[file]}" if file in self.obtained_from else ""
+        remedy = f"; name its folder with --root or {FOLDER_VARIABLE}" if source else ""
+        raise UserError(f"{self.origin}: there is no file '{file}'{source}; it was looked for in {looked}{remedy}")
 
     def _verified(self, path: Path, checksum: str | None) -> Path:
         if checksum is not None:
@@ -87,47 +94,86 @@ def find_pair(name: str, root: Path | None) -> FoundPair:
     entry = _entries()[entry_name]
     pair = entry.pairs[pair_name]
     bands = entry.scenes[pair.source.scene].bands, entry.scenes[pair.target.scene].bands
-    return FoundPair(_expand(name, entry, pair), name, _folders(root, PACKAGE_FOLDER), entry.files, bands)
+    origins = dict.fromkeys(entry.files, entry.obtained_from)
+    folders = _folders(root, [entry_name], PACKAGE_FOLDER)
+    return FoundPair(_expand(name, entry, pair), name, folders, entry.files, bands, origins)
 
 
-def _folders(root: Path | None, home: Path) -> tuple[Path, ...]:
-    return (home,) if root is None else (root, home)
+def entries() -> Mapping[str, CatalogEntry]:
+    """Every entry of the catalog by name."""
+    return _entries()
+
+
+def scene_names() -> list[str]:
+    """The scenes of the catalog, like 'salinas/1998', for a user's pair file."""
+    return [f"{name}/{scene}" for name, entry in _entries().items() for scene in entry.scenes]
+
+
+def _folders(root: Path | None, entry_names: list[str], home: Path) -> tuple[Path, ...]:
+    """`--root`, then `$AGSGTL_DATA`, each with its folders of the entries' names, then `home`."""
+    variable = os.environ.get(FOLDER_VARIABLE)
+    named = [folder for folder in (root, Path(variable) if variable else None) if folder is not None]
+    return tuple(place for folder in named for place in (folder, *(folder / name for name in entry_names))) + (home,)
 
 
 def _read_pair_file(path: Path, root: Path | None) -> FoundPair:
-    spec = _validate(PairSpec, path)
+    content = read_yaml(path)
+    sides = {side: _catalog_side(content.get(side), f"{path}: {side}") for side in ("source", "target")}
+    expanded = {side: domain.model_dump(exclude_none=True) for side, (domain, _, _) in sides.items() if domain is not None}
+    spec = _validate(PairSpec, content | expanded, path)
     if "/" in spec.name:
         raise UserError(f"{path}: name: '/' is kept for the catalog's pairs, got '{spec.name}'; use '-' or '_'")
-    return FoundPair(spec, str(path), _folders(root, path.parent), {})
+    used = {name: _entries()[name] for _, name, _ in sides.values() if name}
+    return FoundPair(
+        spec,
+        str(path),
+        _folders(root, sorted(used), path.parent),
+        {file: checksum for entry in used.values() for file, checksum in entry.files.items()},
+        (sides["source"][2], sides["target"][2]),
+        {file: entry.obtained_from for entry in used.values() for file in entry.files},
+    )
 
 
-def _validate(model: type[_Model], path: Path) -> _Model:
+def _catalog_side(content: Any, origin: str) -> tuple[Domain | None, str, int | None]:
+    """A user's `{scene: salinas/1998, ...}` as a domain, its entry's name and band count; else nothing."""
+    if not isinstance(content, dict) or "scene" not in content:
+        return None, "", None
     try:
-        return model.model_validate(read_yaml(path))
+        side = SceneOfCatalog.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {'; '.join(describe_errors(error))}") from None
+    if side.scene not in scene_names():
+        raise UserError(f"{origin}: '{side.scene}' is no scene of the catalog; {did_you_mean(side.scene, scene_names())}")
+    entry_name, scene = side.scene.split("/")
+    entry = _entries()[entry_name]
+    return _domain(entry, side, scene), entry_name, entry.scenes[scene].bands
+
+
+def _validate(model: type[_Model], content: Mapping[str, Any], path: Path) -> _Model:
+    try:
+        return model.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: {'; '.join(describe_errors(error))}") from None
 
 
 @functools.cache
 def _entries() -> Mapping[str, CatalogEntry]:
-    return {path.stem: _validate(CatalogEntry, path) for path in sorted(CATALOG_FOLDER.glob("*.yaml"))}
+    return {path.stem: _validate(CatalogEntry, read_yaml(path), path) for path in sorted(CATALOG_FOLDER.glob("*.yaml"))}
 
 
 def _expand(name: str, entry: CatalogEntry, pair: CatalogPair) -> PairSpec:
     return PairSpec(
         name=name,
-        source=_domain(entry, pair.source),
-        target=_domain(entry, pair.target),
+        source=_domain(entry, pair.source, pair.source.scene),
+        target=_domain(entry, pair.target, pair.target.scene),
         classes=[row if isinstance(row, ClassRow) else _same_id(entry, row) for row in pair.classes],
-        test_pool=pair.test_pool,
-        authors_settings=pair.authors_settings,
-        authors_scale=pair.authors_scale,
+        **{rule: getattr(pair, rule) for rule in PairRules.model_fields},
     )
 
 
-def _domain(entry: CatalogEntry, domain: CatalogDomain) -> Domain:
-    files = entry.scenes[domain.scene].model_dump(exclude={"sensor", "date", "bands"})
-    return Domain(**files, rows=domain.rows, columns=domain.columns)
+def _domain(entry: CatalogEntry, side: SceneOfCatalog, scene: str) -> Domain:
+    files = entry.scenes[scene].model_dump(include=set(SceneFiles.model_fields))
+    return Domain(**files, **side.model_dump(exclude={"scene"}))
 
 
 def _same_id(entry: CatalogEntry, class_id: int) -> ClassRow:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agsgtl.data.georeference import Georeference
 from agsgtl.data.pairing import CubePart, DomainPair
 from agsgtl.data.readers import read_array
 from agsgtl.data.scene import cube_checksum, row_blocks
@@ -46,6 +47,9 @@ def unpack_pair(pair: DomainPair, folder: Path) -> None:
         "authors_settings": pair.authors_settings,
         "authors_scale": pair.authors_scale,
         "fingerprint": pair.fingerprint,
+        "notes": pair.notes,
+        "tests_on_the_rest": pair.tests_on_the_rest,
+        "georeferences": [_as_json(place) for place in (pair.source_georeference, pair.target_georeference)],
         "parts": [[part.checksum, part.rows, part.columns] for part in parts],
     }
     archive = io.BytesIO()
@@ -87,7 +91,19 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         fingerprint=description["fingerprint"],
         source_part=source,
         target_part=target,
+        notes=tuple(description["notes"]),
+        tests_on_the_rest=description["tests_on_the_rest"],
+        source_georeference=_from_json(description["georeferences"][0]),
+        target_georeference=_from_json(description["georeferences"][1]),
     )
+
+
+def _as_json(place: Georeference | None) -> list[Any] | None:
+    return None if place is None else [place.crs, list(place.transform)]
+
+
+def _from_json(stored: list[Any] | None) -> Georeference | None:
+    return None if stored is None else Georeference(stored[0], tuple(stored[1]))
 
 
 def _part(cube: NDArray[Any], part: CubePart | None) -> CubePart:

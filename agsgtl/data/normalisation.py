@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,38 +16,66 @@ NetworkInput = NDArray[np.float32]
 """(1, bands, height, width), C-contiguous: one scene is one batch."""
 
 
+@dataclass(frozen=True, eq=False)
+class BandScaling:
+    """`(value - mean) / deviation`, band by band: two float64 arrays (bands,)."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def apply(self, cube: NDArray[Any]) -> NetworkInput:
+        """Raw numbers (height, width, bands) as networks read them; a part of a cube gives that part of the whole."""
+        height, width, bands = cube.shape
+        out = np.empty((1, bands, height, width), np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is the caller's error
+            for rows in row_blocks(cube):
+                out[0, :, rows, :] = ((cube[rows] - self.mean) / self.deviation).transpose(2, 0, 1)
+        return out
+
+
 def normalise(pair: DomainPair, kind: str) -> tuple[NetworkInput, NetworkInput]:
     """The source and the target as networks read them, both float32 (1, bands, height, width).
 
     Args:
         pair: the raw cubes, (height, width, bands).
-        kind: `data.normalisation`. 'per_domain': per-band z-score with each domain's own mean and standard deviation
-            (ddof 0); 'source': with the source's for both; 'none': the raw numbers; 'authors': the raw numbers over
-            `pair.authors_scale`. A band that is constant where it is fitted keeps a standard deviation of 1.
+        kind: `data.normalisation`, see `fit_scaling`.
 
     Raises:
         UserError: a normalised value is beyond float32.
-        ValueError: `kind` is none of these.
+        ValueError: `kind` is none of the four.
     """
-    cubes = pair.source_cube, pair.target_cube
-    bands = cubes[0].shape[2]
-    if kind == "per_domain":
-        statistics = [fit_bands(cube) for cube in cubes]
-    elif kind == "source":
-        statistics = [fit_bands(cubes[0])] * 2
-    elif kind == "none":
-        statistics = [(np.zeros(bands), np.ones(bands))] * 2
-    elif kind == "authors":
-        statistics = [(np.zeros(bands), np.full(bands, scale)) for scale in pair.authors_scale]
-    else:
-        raise ValueError(f"data.normalisation must be per_domain, source, none or authors, got '{kind}'")
-    source, target = (_apply(cube, *fitted) for cube, fitted in zip(cubes, statistics, strict=True))
-    for side, cube in (("source", source), ("target", target)):
-        if not np.isfinite(cube).all():
+    scalings = fit_scaling(pair, kind)
+    cubes = scalings[0].apply(pair.source_cube), scalings[1].apply(pair.target_cube)
+    for side, cube in zip(("source", "target"), cubes, strict=True):
+        if not all(np.isfinite(band).all() for band in cube[0]):
             raise UserError(
                 f"{pair.name}: the {side} has values beyond float32 after data.normalisation '{kind}'; rescale the cube"
             )
-    return source, target
+    return cubes
+
+
+def fit_scaling(pair: DomainPair, kind: str) -> tuple[BandScaling, BandScaling]:
+    """How the source and the target are scaled.
+
+    Args:
+        pair: the raw cubes, (height, width, bands).
+        kind: 'per_domain': per-band z-score with each domain's own mean and standard deviation (ddof 0); 'source': with
+            the source's for both; 'none': the raw numbers; 'authors': the raw numbers over `pair.authors_scale`. A band
+            that is constant where it is fitted keeps a standard deviation of 1.
+
+    Raises:
+        ValueError: `kind` is none of these.
+    """
+    bands = pair.source_cube.shape[2]
+    if kind == "per_domain":
+        return BandScaling(*fit_bands(pair.source_cube)), BandScaling(*fit_bands(pair.target_cube))
+    if kind == "source":
+        return (BandScaling(*fit_bands(pair.source_cube)),) * 2
+    if kind not in ("none", "authors"):
+        raise ValueError(f"data.normalisation must be per_domain, source, none or authors, got '{kind}'")
+    scales = pair.authors_scale if kind == "authors" else (1.0, 1.0)
+    first, second = (BandScaling(np.zeros(bands), np.full(bands, scale)) for scale in scales)
+    return first, second
 
 
 def fit_bands(cube: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -62,14 +91,7 @@ def fit_bands(cube: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float
     mean = total / pixels
     for rows in row_blocks(cube):
         squares += np.square(cube[rows] - mean).sum(axis=(0, 1))
-    constant = cube.min(axis=(0, 1)) == cube.max(axis=(0, 1))
+    constant = np.ones(bands, bool)
+    for rows in row_blocks(cube):
+        constant &= (cube[rows] == cube[0, 0]).all(axis=(0, 1))
     return np.where(constant, cube[0, 0], mean), np.where(constant, 1.0, np.sqrt(squares / pixels))
-
-
-def _apply(cube: NDArray[Any], mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NetworkInput:
-    height, width, bands = cube.shape
-    out = np.empty((1, bands, height, width), np.float32)
-    with np.errstate(over="ignore"):  # beyond float32 is the caller's error
-        for rows in row_blocks(cube):
-            out[0, :, rows, :] = ((cube[rows] - mean) / deviation).transpose(2, 0, 1)
-    return out

@@ -1,14 +1,13 @@
 """A pair of scenes as a trial may see it: shared classes in one order, common bands, and no test label.
 
-`load_pair` goes: specification (`catalog`) -> two `Scene`s (`readers`) -> crops -> label images of the shared classes ->
+`load_pair` goes: specification (`catalog`) -> two `Scene`s (`loading`) -> crops -> label images of the shared classes ->
 pools (`pools`) -> `DomainPair`. The test pool is dropped on the way; `vault.LabelVault` takes the same way and keeps it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agsgtl.config import digest
+from agsgtl.config import AUTHORS_SETTINGS, digest
+from agsgtl.data.blocks import distance_to
 from agsgtl.data.catalog import FoundPair, find_pair
-from agsgtl.data.pools import LabelImage, Pools, split_pools
-from agsgtl.data.readers import as_label_image, read_array
-from agsgtl.data.scene import Scene, cube_checksum
-from agsgtl.data.schema import Crop, Domain, PairSpec
+from agsgtl.data.georeference import Georeference
+from agsgtl.data.loading import PALETTE, read_scenes
+from agsgtl.data.pools import BUFFERS, LabelImage, Pools, split_pools
+from agsgtl.data.scene import Scene
+from agsgtl.data.schema import Crop, PairSpec
 from agsgtl.errors import UserError
-
-PALETTE = (
-    *("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
-    *("#332288", "#882255", "#999933", "#44AA99", "#AA4499", "#CC6677", "#DDCC77", "#88CCEE", "#BBBBBB"),
-)
-"""For classes without a colour, repeated past 16: Okabe and Ito (2008), then Paul Tol's "muted" (2021)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +57,9 @@ class DomainPair:
         authors_scale: divisors of source and target cube for `data.normalisation: authors`.
         fingerprint: sixteen hexadecimal digits that change with anything that can change a result.
         source_part, target_part: the whole cubes that the two are crops of, where known; for `mapped.unpack_pair`.
+        notes: sentences that a record should repeat: how bands were matched, how the test pool was parted.
+        tests_on_the_rest: whatever a confirmation does not draw is its test pool (`split: authors`); no search may use it.
+        source_georeference, target_georeference: coordinates of the crops, where the files have them.
 
     Raises:
         ValueError: shapes, dtypes or class ids contradict each other.
@@ -79,6 +77,10 @@ class DomainPair:
     fingerprint: str
     source_part: CubePart | None = None
     target_part: CubePart | None = None
+    notes: tuple[str, ...] = ()
+    tests_on_the_rest: bool = False
+    source_georeference: Georeference | None = None
+    target_georeference: Georeference | None = None
 
     def __post_init__(self) -> None:
         if len(self.colours) != self.classes:
@@ -118,16 +120,19 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
     """
     found = find_pair(name, root)
     spec = found.spec
-    source, target = _read_scenes(found)
+    source, target, notes = read_scenes(found)
     source_part, target_part = _cut(source, spec.source, found.origin), _cut(target, spec.target, found.origin)
     source_labels = _shared_labels(source, source_part, spec, "source", found.origin)
     target_labels = _shared_labels(target, target_part, spec, "target", found.origin)
+    if spec.drop_source_under_target:
+        source_labels = _drop_under_target(source_labels, target, target_part, spec, found.origin)
     _refuse_shared_pixels(source_part, source_labels, target_part, target_labels, found.origin)
-    class_names = tuple(row.name for row in spec.classes)
-    pools = split_pools(target_labels, class_names, spec.test_pool, found.origin)
+    pools = _part_labels(target_labels, found)
+    if spec.test_pool.split == "blocks":
+        source_labels = _drop_near_test(source_part, source_labels, target_part, pools, found)
     pair = DomainPair(
         name=spec.name,
-        class_names=class_names,
+        class_names=tuple(row.name for row in spec.classes),
         colours=tuple(row.colour or PALETTE[i % len(PALETTE)] for i, row in enumerate(spec.classes)),
         source_cube=source_part.pixels,
         source_labels=source_labels,
@@ -135,56 +140,21 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
         development_labels=pools.development,
         authors_settings=spec.authors_settings,
         authors_scale=(spec.authors_scale[0], spec.authors_scale[1]),
-        fingerprint=_fingerprint(spec, (source_part, target_part), (source_labels, target_labels)),
+        fingerprint=_fingerprint(spec, (source_part, target_part), (source_labels, target_labels), pools),
         source_part=source_part,
         target_part=target_part,
+        notes=tuple(note for note in (*notes, pools.note) if note),
+        tests_on_the_rest=spec.test_pool.split == "authors",
+        source_georeference=_cropped(source, source_part),
+        target_georeference=_cropped(target, target_part),
     )
     return pair, pools
 
 
-def _read_scenes(found: FoundPair) -> tuple[Scene, Scene]:
-    spec = found.spec
-    source = _read_scene(found, spec.source, "source", {row.source: row.name for row in spec.classes}, found.bands[0])
-    target_names = {row.target: row.name for row in spec.classes}
-    if _files(spec.source) == _files(spec.target):  # one scene, cut in two: its cube is read once
-        target = dataclasses.replace(source, name=f"{found.origin}: target", class_names=target_names)
-    else:
-        target = _read_scene(found, spec.target, "target", target_names, found.bands[1])
-    if source.cube.shape[2] != target.cube.shape[2]:
-        raise UserError(
-            f"{found.origin}: both cubes must have the same bands, but the source has {source.cube.shape[2]} and the target "
-            f"{target.cube.shape[2]}; save both with the bands that they share"
-        )
-    return source, target
-
-
-def _files(domain: Domain) -> Mapping[str, Any]:
-    return domain.model_dump(exclude={"rows", "columns"})
-
-
-def _read_scene(
-    found: FoundPair, domain: Domain, side: str, class_names: Mapping[int, str], bands: int | None
-) -> Scene:
-    name = f"{found.origin}: {side}"
-    cube = read_array(found.locate(domain.cube), domain.cube_array)
-    labels = as_label_image(read_array(found.locate(domain.labels), domain.labels_array), f"{name}: {domain.labels}")
-    wavelengths = None
-    if domain.wavelengths is not None:
-        wavelengths = read_array(found.locate(domain.wavelengths), domain.wavelengths_array).astype(np.float64).ravel()
-    scene = Scene(
-        name=name,
-        cube=cube,
-        labels=labels,
-        class_names=class_names,
-        colours={class_id: PALETTE[i % len(PALETTE)] for i, class_id in enumerate(class_names)},
-        wavelengths_nm=wavelengths,
-        checksum=cube_checksum(cube),
-    )
-    if bands is not None and cube.shape[2] != bands:
-        raise UserError(
-            f"{name}: this scene has {bands} bands, but {domain.cube} has {cube.shape[2]}; fetch the usual file"
-        )
-    return scene
+def network_family(spec: PairSpec) -> str:
+    """The network family whose reach a pair's `blocks` cover: the rule's own, or that of the authors' settings."""
+    own = AUTHORS_SETTINGS[spec.authors_settings].get("model.family", "shallow")
+    return spec.test_pool.network or str(own)
 
 
 def _cut(scene: Scene, crop: Crop, origin: str) -> CubePart:
@@ -215,6 +185,53 @@ def _shared_labels(scene: Scene, part: CubePart, spec: PairSpec, side: str, orig
     return shared
 
 
+def _drop_under_target(
+    source_labels: LabelImage, target: Scene, target_part: CubePart, spec: PairSpec, origin: str
+) -> LabelImage:
+    """The source's labels where the target's label image is 0; both lie on one grid (Yaghmour et al. 2024, authors' code)."""
+    under = target.labels[slice(*target_part.rows), slice(*target_part.columns)] != 0
+    if under.shape != source_labels.shape:
+        raise UserError(
+            f"{origin}: drop_source_under_target needs both label images on one grid, but they are {source_labels.shape} and "
+            f"{under.shape}; leave it out"
+        )
+    kept = np.where(under, 0, source_labels).astype(np.uint8)
+    _require_every_class(kept, spec, "no source pixel is left where the target has no label", origin)
+    return kept
+
+
+def _drop_near_test(
+    source: CubePart, source_labels: LabelImage, target: CubePart, pools: Pools, found: FoundPair
+) -> LabelImage:
+    """Where both domains are parts of one cube, source labels within the buffer of test pixels would be a leak too."""
+    if source.checksum != target.checksum:
+        return source_labels
+    test = np.zeros(source.cube.shape[:2], bool)
+    test[slice(*target.rows), slice(*target.columns)] = pools.test > 0
+    buffer = BUFFERS[network_family(found.spec)]
+    near = (distance_to(test) <= buffer)[slice(*source.rows), slice(*source.columns)]
+    kept = np.where(near, 0, source_labels).astype(np.uint8)
+    _require_every_class(kept, found.spec, f"no source pixel is farther than {buffer} pixels from the test pool", found.origin)
+    return kept
+
+
+def _require_every_class(labels: LabelImage, spec: PairSpec, what: str, origin: str) -> None:
+    for index, row in enumerate(spec.classes, start=1):
+        if not np.any(labels == index):
+            raise UserError(f"{origin}: of class '{row.name}' {what}; leave the class out of the pair")
+
+
+def _part_labels(target_labels: LabelImage, found: FoundPair) -> Pools:
+    spec = found.spec
+    names = [row.name for row in spec.classes]
+    file = None if spec.test_pool.indices is None else found.locate(spec.test_pool.indices)
+    return split_pools(target_labels, names, spec.test_pool, found.origin, file, network_family(spec))
+
+
+def _cropped(scene: Scene, part: CubePart) -> Georeference | None:
+    return None if scene.georeference is None else scene.georeference.cropped(part.rows[0], part.columns[0])
+
+
 def _refuse_shared_pixels(
     source: CubePart, source_labels: LabelImage, target: CubePart, target_labels: LabelImage, origin: str
 ) -> None:
@@ -232,14 +249,16 @@ def _refuse_shared_pixels(
         )
 
 
-def _fingerprint(spec: PairSpec, parts: Sequence[CubePart], labels: Sequence[LabelImage]) -> str:
-    # The target's labels enter whole: together with the test pool's rule they fix the development and the test pool.
-    return digest(
-        {
-            "parts": [[part.checksum, part.rows, part.columns] for part in parts],
-            "classes": [[row.name, row.source, row.target] for row in spec.classes],
-            "labels": [hashlib.sha256(image.tobytes()).hexdigest() for image in labels],
-            "test_pool": spec.test_pool.model_dump(),
-            "authors": [spec.authors_settings, list(spec.authors_scale)],
-        }
-    )
+def _fingerprint(spec: PairSpec, parts: Sequence[CubePart], labels: Sequence[LabelImage], pools: Pools) -> str:
+    # The target's labels enter whole: with the test pool's rule they fix both pools; index files and cuts enter as pixels.
+    # How bands were chosen and matched is in the cubes' checksums, what was dropped from the source in its labels.
+    content = {
+        "parts": [[part.checksum, part.rows, part.columns] for part in parts],
+        "classes": [[row.name, row.source, row.target] for row in spec.classes],
+        "labels": [hashlib.sha256(image.tobytes()).hexdigest() for image in labels],
+        "test_pool": spec.test_pool.deciding(),
+        "authors": [spec.authors_settings, list(spec.authors_scale)],
+    }
+    if spec.test_pool.split in ("blocks", "fixed"):
+        content["pools"] = [hashlib.sha256(image.tobytes()).hexdigest() for image in (pools.development, pools.test)]
+    return digest(content)

@@ -1,15 +1,18 @@
-"""The target's labelled pixels fall into a test pool, drawn once per pair, and a development pool."""
+"""The target's labelled pixels fall into a test pool, fixed once per pair by one of four rules, and a development pool."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from agsgtl.data.blocks import separate
+from agsgtl.data.indices import read_index_file
 from agsgtl.errors import UserError
 
 LabelImage = NDArray[np.uint8]
@@ -22,20 +25,48 @@ TEST_POOL_STREAM = 2
 
 
 class TestPoolRule(BaseModel):
-    """How a pair's test pool is drawn: the same for every k, label seed and method."""
+    """How a pair's test pool is fixed: the same for every k, label seed and method.
+
+    `random`: random pixels of each class. `blocks`: spatially disjoint from the development pool, farther than `network`
+    looks. `fixed`: the pixels of an index file. `authors`: whatever a confirmation does not draw; no search may use it.
+    """
 
     __test__ = False  # pytest must not collect it
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
-    split: Literal["random"] = Field(default="random", description="random pixels of each class")
+    split: Literal["random", "blocks", "fixed", "authors"] = Field(default="random", description="the rule")
     seed: int = Field(default=0, ge=0, description="the pair's own split seed")
     fraction: float = Field(default=0.5, gt=0.0, lt=1.0, description="part of each class that is test, rounded")
     minimum: int = Field(default=15, ge=1, description="test pixels a class at least")
+    network: Literal["shallow", "depthwise"] | None = Field(
+        default=None, description="blocks: whose reach the buffer covers; left out: the family of the pair's authors_settings"
+    )
+    indices: str | None = Field(default=None, description="fixed: the index file of `agsgtl data import-indices`")
+
+    @model_validator(mode="after")
+    def _fixed_and_indices_go_together(self) -> Self:
+        if (self.split == "fixed") != (self.indices is not None):
+            raise ValueError("test_pool: `split: fixed` and `indices: FILE` need each other")
+        if self.network is not None and self.split != "blocks":
+            raise ValueError("test_pool: `network` is for `split: blocks` alone")
+        return self
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the pools, for a fingerprint; the index file's name does not, its content does."""
+        return self.model_dump(exclude_none=True, exclude={"indices"})
+
+
+BUFFERS = {"shallow": 21, "depthwise": 138}
+"""Distances in pixels, along rows or columns, that `blocks` keeps test and development pixels farther apart than.
+
+The segmenter's reach (what a prediction sees) and the segmenter's and discriminator's (what a training loss sees), for each
+network family; `models.reach` computes them from the networks, and a test compares.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Pools:
-    """The target's labels in two disjoint images. Only `pairing` and `vault` may hold one.
+    """The target's labels in two disjoint images, and a note on how they were parted. Only `pairing` and `vault` may hold one.
 
     Raises:
         ValueError: a pixel is in both pools, or the images differ in shape.
@@ -43,6 +74,7 @@ class Pools:
 
     development: LabelImage
     test: LabelImage
+    note: str = ""
 
     def __post_init__(self) -> None:
         require_disjoint(self.development, self.test, "the development pool and the test pool")
@@ -61,12 +93,32 @@ def require_disjoint(first: LabelImage, second: LabelImage, what: str) -> None:
         raise ValueError(f"{what} must be disjoint, but share {shared} pixels")
 
 
-def split_pools(labels: LabelImage, class_names: Sequence[str], rule: TestPoolRule, origin: str) -> Pools:
-    """The pools of a target label image; they depend on the image and the rule alone.
+def split_pools(
+    labels: LabelImage, class_names: Sequence[str], rule: TestPoolRule, origin: str, index_file: Path | None = None, family: str = "shallow"
+) -> Pools:
+    """The pools of a target label image; they depend on the image, the rule and the index file alone.
+
+    Args:
+        labels: (height, width), 0..K.
+        class_names: K names.
+        rule: which of the four ways.
+        origin: the pair, for errors.
+        index_file: of `split: fixed`.
+        family: the network family whose reach counts where `rule.network` names none.
 
     Raises:
-        UserError: a class is too small for `rule.minimum` test pixels and one development pixel.
+        UserError: a class would be left without enough pixels on one side, or the index file is wrong; it is named.
     """
+    if rule.split == "authors":
+        return Pools(labels, np.zeros_like(labels), "test pool: every labelled pixel that a run does not draw (authors)")
+    if rule.split == "fixed" and index_file is not None:
+        return _fixed_pools(labels, class_names, index_file, origin)
+    if rule.split == "blocks":
+        return _block_pools(labels, class_names, rule, BUFFERS[rule.network or family], origin)
+    return _random_pools(labels, class_names, rule, origin)
+
+
+def _random_pools(labels: LabelImage, class_names: Sequence[str], rule: TestPoolRule, origin: str) -> Pools:
     test = np.zeros_like(labels)
     for index, name in enumerate(class_names, start=1):
         pixels = np.flatnonzero(labels == index)
@@ -78,4 +130,38 @@ def split_pools(labels: LabelImage, class_names: Sequence[str], rule: TestPoolRu
             )
         order = np.random.default_rng([rule.seed, index, TEST_POOL_STREAM]).permutation(pixels)
         test.flat[order[:count]] = index
-    return Pools(development=np.where(test > 0, 0, labels).astype(np.uint8), test=test)
+    return Pools(development=_without(labels, test), test=test)
+
+
+def _fixed_pools(labels: LabelImage, class_names: Sequence[str], file: Path, origin: str) -> Pools:
+    chosen = np.zeros(labels.shape, bool)
+    chosen.flat[read_index_file(file, labels.shape)] = True
+    test = np.where(chosen, labels, 0).astype(np.uint8)
+    pools = Pools(_without(labels, test), test, f"test pool: {np.count_nonzero(test)} pixels of an index file (fixed)")
+    for index, name in enumerate(class_names, start=1):
+        for side, image in (("test", pools.test), ("development", pools.development)):
+            if not np.any(image == index):
+                raise UserError(
+                    f"{origin}: with the indices of {file} class '{name}' has no {side} pixel; leave the class out, or give an "
+                    "index file that holds some of its pixels and not all"
+                )
+    return pools
+
+
+def _block_pools(labels: LabelImage, class_names: Sequence[str], rule: TestPoolRule, buffer: int, origin: str) -> Pools:
+    parted = separate(labels, len(class_names), buffer, rule.fraction, rule.minimum, rule.seed)
+    for index, name in enumerate(class_names, start=1):
+        tested, developed = (int(np.count_nonzero(image == index)) for image in (parted.test, parted.development))
+        if tested < rule.minimum or developed < 1:
+            raise UserError(
+                f"{origin}: no spatial split keeps class '{name}' on both sides more than {buffer} pixels apart: at best it has "
+                f"{tested} test pixels (at least {rule.minimum} are needed) and {developed} for development; leave the class out, "
+                "lower test_pool.minimum, or use `split: random`"
+            )
+    dropped = int(np.count_nonzero(labels) - np.count_nonzero(parted.test) - np.count_nonzero(parted.development))
+    note = f"test pool: blocks more than {buffer} pixels from any development pixel; {dropped} labelled pixels between are unused"
+    return Pools(parted.development, parted.test, note)
+
+
+def _without(labels: LabelImage, test: LabelImage) -> LabelImage:
+    return np.where(test > 0, 0, labels).astype(np.uint8)

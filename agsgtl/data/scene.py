@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agsgtl.data.georeference import Georeference
+from agsgtl.data.scratch import forget_pages
 from agsgtl.errors import UserError
 
 BLOCK_BYTES = 16 * 2**20
@@ -28,6 +30,7 @@ class Scene:
         colours: class id -> '#rrggbb'.
         wavelengths_nm: (bands,) band centres in nanometres, or None where the files do not tell.
         checksum: see `cube_checksum`.
+        georeference: coordinates, where the files have them.
 
     Raises:
         UserError: shapes, dtypes or values break a rule above; the rule, what came and the remedy are named.
@@ -40,16 +43,25 @@ class Scene:
     colours: Mapping[int, str]
     wavelengths_nm: NDArray[np.float64] | None
     checksum: str
+    georeference: Georeference | None = None
 
     def __post_init__(self) -> None:
-        _check_cube(self.name, self.cube)
-        _check_labels(self.name, self.labels, self.cube.shape)
-        bands = self.cube.shape[2]
-        if self.wavelengths_nm is not None and self.wavelengths_nm.shape != (bands,):
-            raise UserError(
-                f"{self.name}: wavelengths must be one number a band, but their shape is "
-                f"{self.wavelengths_nm.shape} and the cube has {bands} bands; correct the wavelengths' file or array"
-            )
+        require_fitting(self.name, self.cube, self.labels, self.wavelengths_nm)
+        _require_finite(self.name, self.cube)
+
+
+def require_fitting(
+    name: str, cube: NDArray[Any], labels: NDArray[Any], wavelengths_nm: NDArray[np.float64] | None
+) -> None:
+    """Raises UserError where shapes or types of a scene's arrays contradict each other; looks at no value of the cube."""
+    _check_cube(name, cube)
+    _check_labels(name, labels, cube.shape)
+    bands = cube.shape[2]
+    if wavelengths_nm is not None and wavelengths_nm.shape != (bands,):
+        raise UserError(
+            f"{name}: wavelengths must be one number a band, but their shape is {wavelengths_nm.shape} and the cube has "
+            f"{bands} bands; correct the wavelengths' file or array"
+        )
 
 
 def cube_checksum(cube: NDArray[Any]) -> str:
@@ -70,6 +82,7 @@ def row_blocks(cube: NDArray[Any]) -> Iterator[slice]:
     step = max(1, BLOCK_BYTES // bytes_per_row)
     for first in range(0, cube.shape[0], step):
         yield slice(first, min(first + step, cube.shape[0]))
+        forget_pages(cube)
 
 
 def _check_cube(name: str, cube: NDArray[Any]) -> None:
@@ -80,12 +93,16 @@ def _check_cube(name: str, cube: NDArray[Any]) -> None:
         )
     if cube.dtype.kind not in "uif":
         raise UserError(f"{name}: a cube must hold real numbers, but it holds {cube.dtype}; name another array")
+
+
+def _require_finite(name: str, cube: NDArray[Any]) -> None:
     if cube.dtype.kind != "f":
         return
     bad = sum(int(np.count_nonzero(~np.isfinite(cube[rows]))) for rows in row_blocks(cube))
     if bad:
         raise UserError(
             f"{name}: a cube must be finite, but {bad} of its {cube.size} values are NaN or infinite; fill them"
+            ", or leave their bands out with `bands`"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -29,15 +29,37 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
+Axis = Literal["height", "width", "bands"]
+
+
 class SceneFiles(_Strict):
-    """Where one scene's arrays lie; array names may be left out where a file holds only one."""
+    """Where one scene's arrays lie; array names may be left out where a file holds only one.
+
+    `axes` is the order of the cube's axes in its file, needed only where the label image's shape cannot tell it.
+    `wavelengths` names a file, `wavelengths_nm` lists the band centres; an ENVI header's own are used without either.
+    """
 
     cube: _Text
     cube_array: _Text | None = None
+    axes: list[Axis] | None = None
     labels: _Text
     labels_array: _Text | None = None
     wavelengths: _Text | None = None
     wavelengths_array: _Text | None = None
+    wavelengths_nm: list[Annotated[float, Field(gt=0.0)]] | None = None
+
+    @field_validator("axes")
+    @classmethod
+    def _every_axis_once(cls, value: list[Axis] | None) -> list[Axis] | None:
+        if value is not None and sorted(value) != ["bands", "height", "width"]:
+            raise ValueError(f"must be height, width and bands in the file's order, got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source_of_wavelengths(self) -> Self:
+        if self.wavelengths is not None and self.wavelengths_nm is not None:
+            raise ValueError("wavelengths: a file or `wavelengths_nm`, not both")
+        return self
 
 
 class Crop(_Strict):
@@ -54,8 +76,20 @@ class Crop(_Strict):
         return value
 
 
-class Domain(SceneFiles, Crop):
+class Bands(_Strict):
+    """Which bands of a cube are used: ranges of first and last band, 0-based, both included; None is all of them."""
+
+    bands: list[_Range] | None = None
+
+
+class Domain(SceneFiles, Crop, Bands):
     """The source or the target of a pair."""
+
+
+class SceneOfCatalog(Crop, Bands):
+    """A scene of the catalog, like `salinas/1998`, as the source or the target of a user's pair."""
+
+    scene: _Text
 
 
 class ClassRow(_Strict):
@@ -68,9 +102,16 @@ class ClassRow(_Strict):
 
 
 class PairRules(_Strict):
-    """What every pair may set, in a user's file and in the catalog."""
+    """What every pair may set, in a user's file and in the catalog.
+
+    `drop_source_under_target`: both label images lie on one grid, and source labels where the target has any are dropped.
+    `match_bands`: how two sensors' bands meet, by wavelength. `multiple_of_21`: how the depthwise network gets its count.
+    """
 
     test_pool: TestPoolRule = TestPoolRule()
+    drop_source_under_target: bool = False
+    match_bands: Literal["nearest", "interpolate"] | None = None
+    multiple_of_21: Literal["pad", "trim"] | None = None
     authors_settings: str = "houston"
     authors_scale: Annotated[list[Annotated[float, Field(gt=0.0)]], Field(min_length=2, max_length=2)] = [1.0, 1.0]
 
@@ -119,11 +160,15 @@ def _require_unique(what: str, values: Sequence[object]) -> None:
 
 
 class CatalogScene(SceneFiles):
-    """One acquisition, as the catalog describes it."""
+    """One acquisition, as the catalog describes it; `size`, types and version tell how its usual files are made."""
 
     sensor: _Text
     date: _Text
     bands: Annotated[int, Field(ge=1)]
+    size: Annotated[list[int], Field(min_length=2, max_length=2)]
+    cube_dtype: Literal["uint8", "uint16", "int16", "float32", "float64"]
+    labels_dtype: Literal["uint8", "uint16", "int16", "float32", "float64"] = "uint8"
+    mat_version: Literal["5", "7.3"] = "5"
 
 
 class CatalogClass(_Strict):
@@ -133,10 +178,8 @@ class CatalogClass(_Strict):
     colour: _Colour
 
 
-class CatalogDomain(Crop):
-    """A catalog scene, or a part of it."""
-
-    scene: _Text
+CatalogDomain = SceneOfCatalog
+"""A scene of the entry, or a part of it."""
 
 
 class CatalogPair(PairRules):
@@ -154,13 +197,17 @@ class CatalogEntry(_Strict):
     citation: _Text
     doi: _Text
     licence: _Text
+    obtained_from: _Text
     files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None]
     scenes: dict[str, CatalogScene]
     classes: dict[_Id, CatalogClass]
-    pairs: dict[str, CatalogPair]
+    pairs: dict[str, CatalogPair] = {}
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
+        named = {file for scene in self.scenes.values() for file in (scene.cube, scene.labels, scene.wavelengths) if file}
+        if named != set(self.files):
+            raise ValueError(f"files: must list what the scenes name, {sorted(named)}, got {sorted(self.files)}")
         for name, pair in self.pairs.items():
             for side in (pair.source, pair.target):
                 if side.scene not in self.scenes:

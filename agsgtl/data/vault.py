@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import assemble
 from agsgtl.data.pools import LabelImage
 from agsgtl.errors import UserError
+
+
+@dataclass(frozen=True)
+class DrawnBy:
+    """What a run drew its labels by: k, v and the label seed; `split: authors` tests on what that leaves."""
+
+    per_class: int
+    validation_per_class: int
+    seed: int
 
 
 class LabelVault:
@@ -21,14 +34,15 @@ class LabelVault:
         self._pair_name = pair_name
         self._root = root
 
-    def test_labels(self, fingerprint: str | None = None) -> LabelImage:
-        """The (height, width) uint8 image of the test pool, 0..K; proven disjoint from the development pool.
+    def test_labels(self, fingerprint: str | None = None, drawn: DrawnBy | None = None) -> LabelImage:
+        """The (height, width) uint8 image of the test pool, 0..K; proven disjoint from what may train.
 
         Args:
             fingerprint: of the pair that was trained on, to be sure that these are its test labels.
+            drawn: how the run that is scored drew its labels; needed with `split: authors`, whose test pool is the rest.
 
         Raises:
-            UserError: as `load_pair`, or the pair's files have changed: their fingerprint is another.
+            UserError: as `load_pair`, or the pair's files have changed: their fingerprint is another; or `drawn` is missing.
         """
         pair, pools = assemble(self._pair_name, self._root)
         if fingerprint is not None and fingerprint != pair.fingerprint:
@@ -36,4 +50,10 @@ class LabelVault:
                 f"{pair.name}: its files have changed since it was trained on (fingerprint {fingerprint} then, "
                 f"{pair.fingerprint} now); restore them or start anew in another results folder"
             )
-        return pools.test
+        if not pair.tests_on_the_rest:
+            return pools.test
+        if drawn is None:
+            raise UserError(f"{pair.name}: with `split: authors` the test pool depends on a run's draw; only confirmations have one")
+        draw = draw_labels(pair, drawn.per_class, drawn.validation_per_class, drawn.seed)
+        taken = (draw.target_train > 0) | (draw.target_validation > 0)
+        return np.where(taken, 0, pair.development_labels).astype(np.uint8)

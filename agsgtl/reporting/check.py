@@ -20,8 +20,8 @@ from agsgtl.reporting.rows import Row
 from agsgtl.reporting.tidy import METRICS
 
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,3}\.\d+)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.]*\w)")
+_TEX_COMMENT = re.compile(r"(?<!\\)%.*$")
 _MARKUP = [
-    (re.compile(r"(?<!\\)%.*$"), ""),
     (re.compile(r"\\\\(\[[^]]*\])?"), ""),
     (re.compile(r"\$?\s*(?:\\pm|\+/-|\+-)\s*\$?"), " ± "),
     (re.compile(r"\$\^\{?\\?(?:dagger|ast|\*)\}?\$|†"), ""),
@@ -59,8 +59,10 @@ def check_paper(results: Sequence[Path], paper: Path) -> tuple[list[Finding], in
         raise UserError(f"{paper}: cannot be read as text: {error}") from None
     checker = _Checker(read_confirmed(results))
     findings: list[Finding] = []
+    is_tex = paper.suffix == ".tex"
     for number, line in enumerate(lines, start=1):
-        findings += checker.check_line(number, line, "|" if paper.suffix == ".md" else "&")
+        text = _TEX_COMMENT.sub("", line) if is_tex else line
+        findings += checker.check_line(number, text, "&" if is_tex else "|")
     return findings, checker.compared
 
 

@@ -51,7 +51,7 @@ def confirmed_of(frame: pd.DataFrame, plans: tuple[Plan, ...] = ()) -> Confirmed
     planned = plan_cells(plans, records)
     if records.empty and planned.empty:
         raise UserError(
-            "these results hold no confirmed record and no plan of one; `agsgtl sweep EXPERIMENT` confirms what it found"
+            "these results hold no confirmed record and no plan of one; `agsgtl sweep EXPERIMENT` makes them"
         )
     _refuse_other_test_pools(records)
     pairs = tuple(sorted(set(records["pair"]) | set(planned["pair"])))

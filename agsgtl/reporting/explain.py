@@ -20,7 +20,7 @@ from agsgtl.reporting.rows import KEYS, Row
 from agsgtl.reporting.table import known_metric
 from agsgtl.reporting.vaultlog import Opening, file_sha256, read_openings
 
-_PROVENANCE = ("commit", "versions", "data", "checksums", "fingerprints", "trainer_version")
+_PROVENANCE = ("commit", "versions", "data", "checksums", "pair_files", "fingerprints", "trainer_version")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,7 @@ class CellName:
         row, _, rest = text.partition(":")
         column, _, metric = rest.partition(":")
         if not row or not column:
-            raise UserError(
-                f"'{text}': a cell reads ROW:COLUMN or ROW:COLUMN:METRIC, like agsgtl:indian_pines/west_to_east:macro_f1"
-            )
+            raise UserError(f"'{text}': a cell reads ROW:COLUMN or ROW:COLUMN:METRIC, like agsgtl:my_pair:macro_f1")
         return cls(row.strip(), column.strip(), known_metric(metric.strip() or "macro_f1"))
 
 
@@ -105,9 +103,8 @@ def _describe(record: pd.Series[Any], metric: str, opening: Opening | None) -> l
     lines = [f"{value}  {path}"]
     if record["status"] == "failed":
         return [*lines, f"    failed: {record['reason']}: {str(record['message']).splitlines()[-1]}"]
-    lines.append(
-        f"    seeds: labels {record['label_seed']}, init {record['init_seed']}; epoch {record['epoch']} of {record['epochs']}"
-    )
+    lines.append(f"    seeds: labels {record['label_seed']}, init {record['init_seed']}")
+    lines.append(f"    kept: epoch {record['epoch']} of {record['epochs']}")
     lines.append(
         f"    data: {record['pair']}, fingerprint {record['pair_fingerprint']}; config hash {record['config_hash']}"
     )

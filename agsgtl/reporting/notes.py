@@ -116,7 +116,7 @@ def _ranks(table: Table) -> Iterable[str]:
 
 
 def _vault(records: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
-    opened = len(set().union(*(look.records for look in looks)))
+    opened = sum(look.distinct for look in looks)
     early = sum(look.before_extension for look in looks)
     if opened:
         yield (

@@ -70,7 +70,8 @@ class Setup(_Document):
 class Ask(Setup):
     """Everything that decides a trial's outcome, written before the trial starts.
 
-    `config` holds every hyperparameter by dotted path, `sampled` the part that Optuna chose.
+    `config` holds every hyperparameter by dotted path, `sampled` the part that Optuna chose. What a sampler keeps with a
+    trial and with the study (CMA-ES its optimiser, NSGA-II the parents of a generation) is stored for the next asks.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -80,6 +81,7 @@ class Ask(Setup):
     sampled: dict[str, Value] = Field(default_factory=dict)
     distributions: dict[str, str] = Field(default_factory=dict)
     sampler_attributes: dict[str, Any] = Field(default_factory=dict)
+    study_attributes: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def config_hash(self) -> str:

@@ -48,7 +48,7 @@ _INTEGERS += ["trainer_version", "origin_trials", "origin_trial", "test_pixels",
 _NUMBERS = ["score", "best_score", "record_score", "record_best_score", "origin_score", *METRICS]
 _NUMBERS += ["duration_s", "cpu_s", "peak_memory_mib", "started_at", "ended_at"]
 _COST = ("duration_s", "cpu_s", "peak_memory_mib", "device", "host", "process", "attempt", "started_at", "ended_at")
-_NO_TRIALS_WITHIN = {"pretrained", "data", "tables", "figures", "checkpoint", "ray"}
+_NO_TRIALS_WITHIN = {"superseded", "pretrained", "data", "tables", "figures", "checkpoint", "ray"}
 _CHUNK = 5000
 
 _DTYPES: dict[str, str] = {

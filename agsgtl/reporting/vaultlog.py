@@ -22,9 +22,12 @@ Purpose = Literal["confirm", "evaluate"]
 
 @dataclass(frozen=True)
 class Looks:
-    """What a note says of a vault: distinct (results, record) opened, and looks before a search was extended."""
+    """What a note says of a vault: the (results, record) folders it was opened for, how many distinct records those
+    were (a folder holds another one after its search chose another winner), and looks before a search was extended.
+    """
 
     records: frozenset[tuple[str, str]] = frozenset()
+    distinct: int = 0
     before_extension: int = 0
 
 
@@ -102,7 +105,8 @@ def read_looks(ledger: Ledger) -> Looks:
     openings = read_openings(ledger)
     trials = {pair: count_trials(ledger, pair) for pair in {opening.pair for opening in openings}}
     early = sum(opening.search_trials < trials[opening.pair] for opening in openings)
-    return Looks(frozenset((str(ledger.path), opening.record) for opening in openings), early)
+    distinct = len({(opening.record, opening.record_sha256) for opening in openings})
+    return Looks(frozenset((str(ledger.path), opening.record) for opening in openings), distinct, early)
 
 
 def count_trials(ledger: Ledger, pair: str) -> int:

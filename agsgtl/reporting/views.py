@@ -94,8 +94,8 @@ def ablation_table(confirmed: Confirmed, metric: str = "macro_f1", reference: st
             families.setdefault((row.method, row.per_class), []).append(row)
     if not families:
         raise UserError(
-            "--view ablation: needs two experiments that ran one method with different settings on one pair; name their "
-            "results folders"
+            "--view ablation: needs two experiments that ran one method with different settings on one pair; name "
+            "their results folders"
         )
     cells = confirmed.cells(metric)
     compared = [pair for family in families.values() for pair in _against(family, reference)]

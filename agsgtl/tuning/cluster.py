@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import uuid
@@ -25,6 +26,7 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "600",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -50,6 +52,7 @@ def local_slots(resources: Resources, gpus: int) -> int:
 def ray_session(address: str | None) -> Iterator[None]:
     """Ray, started here for this sweep alone, or joined at an address; quiet either way."""
     os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what became of a trial is in its record
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if address is None:
         ray.init(num_cpus=usable_cpus(), include_dashboard=False, **quiet)

@@ -137,10 +137,12 @@ class JobQueue:
         return model.key in self.failed_models or source_model_file(self.ledger.pretrained, model.folder).exists()
 
     def _work_left(self, study: Study) -> float:
-        """The study's trials still to end, and one confirmation after them."""
+        """The study's trials still to end, and the confirmations that wait for them."""
         values = {**self.experiment.base_values(study.name.method, study.name.per_class, None), **study.space.centre()}
         config = configure(values, origin=study.space.origin)
-        return work_units(study.name.method, config) * (study.remaining * len(study.search.seeds) + 1)
+        confirm = self.experiment.file.confirm
+        trainings = study.remaining * len(study.search.seeds) + len(confirm.seeds) * confirm.inits_per_draw
+        return work_units(study.name.method, config) * trainings
 
     def _plan_confirmations(self) -> None:
         """Issues what can be confirmed by now: fixed methods from the start, a study's winners once it is done."""

@@ -97,7 +97,8 @@ class Study:
             self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
         )
         trial = self.optuna.ask(dict(self.space.distributions))
-        ask = self._document(number, trial.params, self.optuna.trials[number].system_attrs, visible)
+        attributes = {"sampler_attributes": self.optuna.trials[number].system_attrs, "study_attributes": self._study_attributes()}
+        ask = self._document(number, trial.params, attributes, visible)
         folder = self.ledger.folder(ask.identity)
         folder.write_ask(ask)
         self.asked += 1
@@ -157,9 +158,11 @@ class Study:
             cutoffs=rungs.cutoffs(known, epochs) if rungs else {},
         )
         distributions = {path: distribution_to_json(entry) for path, entry in self.space.distributions.items()}
-        return make_ask(
-            config, self.pair, setup, sampled=params, distributions=distributions, sampler_attributes=attributes
-        )
+        return make_ask(config, self.pair, setup, sampled=params, distributions=distributions, **attributes)
+
+    def _study_attributes(self) -> dict[str, Any]:
+        # Optuna has no public way to a study's system attributes any more; NSGA-II's parents lie there.
+        return dict(self.optuna._storage.get_study_system_attrs(self.optuna._study_id))
 
     def _rebuild(self) -> None:
         """Optuna's trials as the ledger has them: all running at first, told as asks make them visible."""
@@ -177,6 +180,8 @@ class Study:
                     system_attrs=dict(ask.sampler_attributes),
                 )
             )
+            for name, value in ask.study_attributes.items():
+                self.optuna._storage.set_study_system_attr(self.optuna._study_id, name, value)
             self.asked += 1
             self.finish(folder)
 

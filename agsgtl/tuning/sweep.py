@@ -210,7 +210,7 @@ def print_end(end: SweepEnd) -> None:
     if end.is_interrupted:
         print("interrupted: every finished trial is kept; the same command goes on from here", file=sys.stderr)
         return
-    if end.ran == 0:
+    if end.slots == 0:
         print(f"{end.ledger.path.name}: nothing is left to do", file=sys.stderr)
     elif end.busy is not None:
         print(f"{end.ran} jobs; the CPUs were {end.busy:.0%} busy between the first one's start and the last one's end", file=sys.stderr)

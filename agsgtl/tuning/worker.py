@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import traceback
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from agsgtl.data.mapped import map_pair
 from agsgtl.data.pairing import DomainPair
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.seeds import Seeds
-from agsgtl.trial import Place, Report, ensure_source_model, run_trial
+from agsgtl.trial import Place, Report, ensure_source_model, failed_record, run_trial
 
 REPORT_EVERY_S = 1.0
 """Seconds between reports to the driver; the ledger gets every epoch."""
@@ -23,22 +25,36 @@ REPORT_EVERY_S = 1.0
 def work(job: dict[str, Any]) -> None:
     """Runs one job; the actor that runs it is used again for the next one.
 
+    An error of ours ends in the trial's record with its traceback. An error in a source model is left to the trials that
+    need it: each meets it again and records it. So Ray sees a failure only where a process died.
+
     Args:
         job: the fields of a `Job`, and `results`, the experiment's folder.
     """
     ledger = Ledger(Path(job["results"]))
-    pair = _mapped_pair(ledger.path, job["pair"])
     started, started_cpu = time.time(), time.process_time()
-    if job["kind"] == "source_model":
-        config = configure(job["config"], origin=job["key"])
-        ensure_source_model(config, pair, Seeds(**job["seeds"]), ledger.pretrained)
-    else:
-        folder = TrialFolder(ledger.path / job["folder"])
-        ask = folder.ask()
-        assert ask is not None, f"{folder.path} holds no ask"
+    run = _train_source_model if job["kind"] == "source_model" else _run_trial
+    run(ledger, job)
+    tune.report({"key": job["key"], "started_at": started, "ended_at": time.time(), "cpu_s": time.process_time() - started_cpu})
+
+
+def _train_source_model(ledger: Ledger, job: dict[str, Any]) -> None:
+    with suppress(Exception):
+        config, seeds = configure(job["config"], origin=job["key"]), Seeds(**job["seeds"])
+        ensure_source_model(config, _mapped_pair(ledger.path, job["pair"]), seeds, ledger.pretrained)
+
+
+def _run_trial(ledger: Ledger, job: dict[str, Any]) -> None:
+    folder = TrialFolder(ledger.path / job["folder"])
+    ask = folder.ask()
+    if ask is None:
+        return  # the driver writes the record of a trial that leaves none
+    try:
+        pair = _mapped_pair(ledger.path, job["pair"])
         config = configure(ask.config, origin=str(folder.path / "ask.json"))
         run_trial(config, pair, ask, Place(folder, ledger.pretrained, _Reporter()))
-    tune.report({"key": job["key"], "started_at": started, "ended_at": time.time(), "cpu_s": time.process_time() - started_cpu})
+    except Exception:
+        folder.write_record(failed_record(ask, "error", traceback.format_exc()))
 
 
 class _Reporter:

@@ -102,7 +102,7 @@ def test_a_pair_needs_two_classes(tiny_file: Path) -> None:
 def test_cubes_of_different_bands_are_refused(tiny_file: Path) -> None:
     path = tiny_file.parent / "target_cube.npy"
     np.save(path, np.load(path)[:, :, :7])
-    with pytest.raises(UserError, match="the source has 8 and the target 7; save both with the bands that they share"):
+    with pytest.raises(UserError, match="the source has 8 and the target 7; choose them with `bands` on each side"):
         load_pair(str(tiny_file))
 
 

@@ -1,0 +1,5 @@
+"""`python -m agsgtl`: the command line."""
+
+from agsgtl.cli import main
+
+main()

@@ -1,0 +1,138 @@
+"""The two scenes of a pair out of their files: axes put right, bands chosen and matched, ready to be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agsgtl.data import bands as band_plans
+from agsgtl.data import geofiles
+from agsgtl.data.axes import arrange
+from agsgtl.data.bands import BandPlan
+from agsgtl.data.catalog import FoundPair
+from agsgtl.data.readers import as_label_image, read_array
+from agsgtl.data.georeference import Georeference
+from agsgtl.data.scene import Scene, cube_checksum, require_fitting
+from agsgtl.data.schema import Domain
+from agsgtl.data.scratch import in_c_order
+from agsgtl.errors import UserError
+
+PALETTE = (
+    *("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
+    *("#332288", "#882255", "#999933", "#44AA99", "#AA4499", "#CC6677", "#DDCC77", "#88CCEE", "#BBBBBB"),
+)
+"""For classes without a colour, repeated past 16: Okabe and Ito (2008), then Paul Tol's "muted" (2021)."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """One side as its files have it: the scene's arrays, of fitting shapes, and its class names by id."""
+
+    name: str
+    cube: NDArray[Any]
+    labels: NDArray[Any]
+    class_names: Mapping[int, str]
+    wavelengths_nm: NDArray[np.float64] | None
+    georeference: Georeference | None
+
+
+def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...]]:
+    """The source, the target, and sentences about what was done to their bands; both have the same bands.
+
+    Raises:
+        UserError: a file is missing or wrong, or the bands do not fit.
+    """
+    spec = found.spec
+    source = _read_side(found, spec.source, "source", {row.source: row.name for row in spec.classes}, found.bands[0])
+    target_names = {row.target: row.name for row in spec.classes}
+    if _cube_of(spec.source) == _cube_of(spec.target):  # one cube, cut in two: it is read once
+        name = f"{found.origin}: target"
+        target = replace(source, name=name, class_names=target_names, labels=_read_labels(found, spec.target, name))
+    else:
+        target = _read_side(found, spec.target, "target", target_names, found.bands[1])
+    plans, notes = _plan_bands(source, target, found)
+    first = _scene(source, plans[0], None)
+    is_same = source.cube is target.cube and _equal(*plans)
+    return first, _scene(target, plans[1], first if is_same else None), notes
+
+
+def _cube_of(domain: Domain) -> Mapping[str, Any]:
+    return domain.model_dump(include={"cube", "cube_array", "axes", "wavelengths", "wavelengths_array", "wavelengths_nm"})
+
+
+def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping[int, str], bands: int | None) -> _Read:
+    name = f"{found.origin}: {side}"
+    path = found.locate(domain.cube)
+    labels = _read_labels(found, domain, name)
+    cube = read_array(path, domain.cube_array)
+    georeference = geofiles.read_georeference(path) if geofiles.has_coordinates(path) else None
+    if georeference is None or domain.axes is not None:  # turning a cube would turn its coordinates wrong
+        cube = in_c_order(arrange(cube, labels, domain.axes, f"{name}: {domain.cube}"))
+    wavelengths_nm = read_wavelengths(found, domain, path)
+    require_fitting(name, cube, labels, wavelengths_nm)
+    if bands is not None and cube.shape[2] != bands:
+        raise UserError(
+            f"{name}: this scene has {bands} bands, but {domain.cube} has {cube.shape[2]}; fetch the usual file"
+        )
+    return _Read(name, cube, labels, class_names, wavelengths_nm, georeference)
+
+
+def _read_labels(found: FoundPair, domain: Domain, name: str) -> NDArray[Any]:
+    return as_label_image(read_array(found.locate(domain.labels), domain.labels_array), f"{name}: {domain.labels}")
+
+
+def read_wavelengths(found: FoundPair, domain: Domain, cube: Path) -> NDArray[np.float64] | None:
+    """The band centres (bands,) in nanometres of a domain's cube, from its own file, its list or the cube's header."""
+    if domain.wavelengths is not None:
+        return read_array(found.locate(domain.wavelengths), domain.wavelengths_array).astype(np.float64).ravel()
+    if domain.wavelengths_nm is not None:
+        return np.array(domain.wavelengths_nm)
+    return geofiles.read_wavelengths_nm(cube) if geofiles.has_coordinates(cube) else None
+
+
+def _plan_bands(source: _Read, target: _Read, found: FoundPair) -> tuple[tuple[BandPlan, BandPlan], tuple[str, ...]]:
+    spec, notes = found.spec, []
+    first, second = (
+        band_plans.choose(domain.bands, read.wavelengths_nm, read.cube.shape[2], read.name)
+        for read, domain in ((source, spec.source), (target, spec.target))
+    )
+    if spec.match_bands is not None:
+        first, second, note = band_plans.match(first, second, spec.match_bands, found.origin)
+        notes.append(note)
+    count = len(first.lower)
+    if count != len(second.lower):
+        raise UserError(
+            f"{found.origin}: both cubes must have the same bands, but the source has {count} and the target {len(second.lower)}; "
+            "choose them with `bands` on each side, or give wavelengths and `match_bands: nearest`"
+        )
+    if spec.multiple_of_21 is not None:
+        first, second = (band_plans.fit_groups(plan, spec.multiple_of_21) for plan in (first, second))
+        if len(first.lower) == 0:
+            raise UserError(f"{found.origin}: multiple_of_21: trim leaves none of {count} bands; say `pad`")
+        done = {"pad": "padded with zeros", "trim": "trimmed"}[spec.multiple_of_21]
+        notes.append(f"bands {done} from {count} to {len(first.lower)}, a multiple of 21")
+    return (first, second), tuple(notes)
+
+
+def _scene(read: _Read, plan: BandPlan, same_cube: Scene | None) -> Scene:
+    """The scene with the planned bands; `same_cube` has them already."""
+    cube = plan.apply(read.cube) if same_cube is None else same_cube.cube
+    return Scene(
+        name=read.name,
+        cube=cube,
+        labels=read.labels,
+        class_names=read.class_names,
+        colours={class_id: PALETTE[i % len(PALETTE)] for i, class_id in enumerate(read.class_names)},
+        wavelengths_nm=plan.wavelengths_nm,
+        checksum=cube_checksum(cube) if same_cube is None else same_cube.checksum,
+        georeference=read.georeference,
+    )
+
+
+def _equal(first: BandPlan, second: BandPlan) -> bool:
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in ("lower", "upper", "share"))

@@ -1,0 +1,208 @@
+"""Every picture that the records of some experiments allow, as PNG and PDF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from agsgtl.data.pairing import DomainPair, load_pair
+from agsgtl.data.pools import LabelImage
+from agsgtl.data.vault import LabelVault
+from agsgtl.errors import UserError
+from agsgtl.reporting.confirmed import Confirmed, confirmed_of
+from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.maps import plot_attention, plot_maps
+from agsgtl.reporting.plan import read_plan
+from agsgtl.reporting.plotstyle import save_figure
+from agsgtl.reporting.resultplots import plot_accuracy_by_labels, plot_confusion, plot_ranks
+from agsgtl.reporting.rows import KEYS
+from agsgtl.reporting.searchplots import (
+    plot_history,
+    plot_importances,
+    plot_learning_curves,
+    plot_parallel,
+    plot_slices,
+    searched_paths,
+)
+from agsgtl.reporting.statistics import STUDY, rank_methods
+from agsgtl.reporting.store import stored_frame
+from agsgtl.reporting.tidy import split_by
+
+Named = tuple[str, Figure]
+"""A file name without its ending, and the picture."""
+
+_MOST_CURVES = 8
+
+
+def write_figures(
+    results: Sequence[Path],
+    out: Path,
+    importances: pd.DataFrame | None = None,
+    notify: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """Writes every picture under `out`; the paths, PNG and PDF.
+
+    Args:
+        results: folders that sweeps wrote.
+        out: a folder.
+        importances: from `tuning.importances`: columns `study`, `path`, `importance`.
+        notify: told why a picture cannot be made.
+
+    Raises:
+        UserError: as `read_confirmed`, or the folder cannot be written to.
+    """
+    paths: list[Path] = []
+    for name, figure in draw_all(results, importances, notify):
+        paths += save_figure(figure, out / name)
+    return paths
+
+
+def draw_all(
+    results: Sequence[Path], importances: pd.DataFrame | None = None, notify: Callable[[str], None] = lambda _: None
+) -> Iterator[Named]:
+    """The pictures one by one: results, then each study's search, then scenes; see `write_figures`."""
+    frame = stored_frame(results)
+    if (frame["kind"] == "confirm").any():
+        confirmed = confirmed_of(frame, tuple(read_plan(path) for path in results))
+        yield from draw_results(confirmed, frame)
+        yield from draw_scenes(confirmed, notify)
+    yield from draw_searches(frame, importances)
+
+
+def draw_results(confirmed: Confirmed, frame: pd.DataFrame) -> Iterator[Named]:
+    """Accuracy by labelled count, ranks over pairs, confusion matrices and learning curves."""
+    curve = plot_accuracy_by_labels(confirmed, "macro_f1", sampled_front(frame))
+    if curve is not None:
+        yield "accuracy_by_labels", curve
+    means = _complete_means(confirmed)
+    if means.shape[0] > 1 and means.shape[1] > 2:
+        yield "ranks", plot_ranks(rank_methods(means))
+    for row in confirmed.rows:
+        for pair in confirmed.pairs:
+            records = _records(confirmed, row.key, pair)
+            name = f"{row.name}_{pair}"
+            scores = [
+                TrialFolder(_folder(record)).scores()[0]
+                for _, record in records.iterrows()
+                if pd.notna(record["macro_f1"])
+            ]
+            if scores:
+                counts = np.sum([np.array(one.confusion_matrix) for one in scores], axis=0)
+                title = f"{row.name}, {pair}, {len(scores)} seeds"
+                yield slug(f"confusion_{name}"), plot_confusion(counts, scores[0].class_names, title)
+            curves = {
+                str(r["number"]): TrialFolder(_folder(r)).progress() for _, r in records.head(_MOST_CURVES).iterrows()
+            }
+            if any(curves.values()):
+                kept = {str(r["number"]): int(r["epoch"]) for _, r in records.iterrows() if pd.notna(r["epoch"])}
+                yield slug(f"curves_{name}"), plot_learning_curves(curves, kept, f"{row.name}, {pair}")
+
+
+def draw_searches(frame: pd.DataFrame, importances: pd.DataFrame | None) -> Iterator[Named]:
+    """History, parallel coordinates, importances and slices of every study."""
+    search = frame[frame["kind"] == "search"]
+    for (experiment, method, pair, per_class), study in split_by(search, STUDY):
+        k = "sampled" if pd.isna(per_class) else f"k{per_class}"
+        name, title = (
+            f"{experiment}_{method}_{pair}_{k}",
+            f"{method}, {pair}, {k.replace('k', 'k = ', 1) if k[0] == 'k' else k}",
+        )
+        yield slug(f"history_{name}"), plot_history(study, title)
+        weights = _weights_of(importances, f"{method}/{pair}/{'sampled' if pd.isna(per_class) else per_class}")
+        top = list(weights.index[:2]) or searched_paths(study)[:2]
+        for kind, figure in (("parallel", plot_parallel(study, title)), ("slices", plot_slices(study, top, title))):
+            if figure is not None:
+                yield slug(f"{kind}_{name}"), figure
+    if importances is not None and len(importances):
+        methods = importances["study"].str.split("/").str[0]
+        for method in sorted(set(methods)):
+            yield (
+                slug(f"importances_{method}"),
+                plot_importances(importances[methods == method], f"{method}, all studies"),
+            )
+
+
+def draw_scenes(confirmed: Confirmed, notify: Callable[[str], None]) -> Iterator[Named]:
+    """Class maps beside false colours, test labels and errors, and attention maps: the median seed of each cell.
+
+    Only records with scores are drawn: the vault was opened for them.
+    """
+    for pair_name in confirmed.pairs:
+        try:
+            pair, test_labels = _open_pair(confirmed, pair_name)
+        except (UserError, OSError) as error:
+            notify(f"no maps of {pair_name}: {error}")
+            continue
+        for row in confirmed.rows:
+            scored = _records(confirmed, row.key, pair_name).dropna(subset=["macro_f1"]).sort_values("macro_f1")
+            if scored.empty:
+                continue
+            record = scored.iloc[(len(scored) - 1) // 2]
+            folder = TrialFolder(_folder(record))
+            name = f"{row.name}_{pair_name}_seed{record['number']}"
+            if (folder.path / "class_map.npy").exists():
+                class_map = folder.class_map()[0]
+                yield (
+                    slug(f"map_{name}"),
+                    plot_maps(pair.target_cube, test_labels, class_map, pair.class_names, pair.colours),
+                )
+            if (folder.path / "attention.npy").exists():
+                gate = np.load(folder.path / "attention.npy", allow_pickle=False)
+                yield slug(f"attention_{name}"), plot_attention(gate, pair.target_cube, row.name)
+
+
+def sampled_front(frame: pd.DataFrame) -> pd.DataFrame | None:
+    """The Pareto front (score up, k + v down) of the studies where Optuna sampled k; None where it did not."""
+    sampled = frame[(frame["kind"] == "search") & frame["per_class"].isna() & (frame["status"] == "complete")]
+    if sampled.empty:
+        return None
+    trials = sampled.drop_duplicates([*STUDY, "number"]).copy()
+    trials["labels"] = trials["labels.per_class"] + trials["labels.validation_per_class"]
+    trials = trials.sort_values(["pair", "labels", "record_score"], ascending=[True, True, False])
+    best_before = trials.groupby("pair")["record_score"].transform(
+        lambda scores: scores.cummax().shift(fill_value=-np.inf)
+    )
+    return trials.loc[trials["record_score"] > best_before, ["pair", "labels.per_class", "record_score"]]
+
+
+def slug(name: str) -> str:
+    """A file name of plain characters."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+
+
+def _weights_of(importances: pd.DataFrame | None, study: str) -> pd.Series[Any]:
+    if importances is None:
+        return pd.Series(dtype=float)
+    return importances[importances["study"] == study].set_index("path")["importance"].sort_values(ascending=False)
+
+
+def _complete_means(confirmed: Confirmed) -> pd.DataFrame:
+    cells = confirmed.cells("macro_f1")
+    rows = [row for row in confirmed.rows if all(cells[row, pair].state == "complete" for pair in confirmed.pairs)]
+    values = [[cells[row, pair].mean for pair in confirmed.pairs] for row in rows]
+    return pd.DataFrame(values, index=[row.name for row in rows], columns=list(confirmed.pairs))
+
+
+def _records(confirmed: Confirmed, key: tuple[str, int, str], pair: str) -> pd.DataFrame:
+    records = confirmed.records
+    return records[(records[KEYS] == list(key)).all(axis=1) & (records["pair"] == pair)].sort_values(["number", "init"])
+
+
+def _folder(record: pd.Series[Any]) -> Path:
+    return Path(str(record["results"])) / str(record["record"])
+
+
+def _open_pair(confirmed: Confirmed, name: str) -> tuple[DomainPair, LabelImage]:
+    """The pair and its test labels; a user's own pair from the file that its experiment names."""
+    files: dict[str, str] = {}
+    for plan in confirmed.plans:
+        files |= (plan.content or {}).get("pair_files") or {}
+    place = files.get(name, name)
+    fingerprint = str(confirmed.records.loc[confirmed.records["pair"] == name, "pair_fingerprint"].iloc[0])
+    return load_pair(place), LabelVault(place).test_labels(fingerprint)

@@ -1,0 +1,169 @@
+"""Pictures of a search: history, parallel coordinates, importances, slices, and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from agsgtl.config import HYPERPARAMETERS
+from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, colour_of, marker_of, new_figure, styled
+
+_COLOURS = "viridis"
+_LOG_FROM = 50.0
+"""A positive range whose ends lie this far apart is drawn on a logarithmic axis."""
+
+
+def per_trial(study: pd.DataFrame) -> pd.DataFrame:
+    """One row a trial of a study's rows of the tidy frame, in the order of trial numbers."""
+    return study.drop_duplicates("number").sort_values("number")
+
+
+def searched_paths(study: pd.DataFrame) -> list[str]:
+    """The hyperparameters that differ between a study's trials, in the order of `config.py`."""
+    trials = per_trial(study)
+    return [path for path in HYPERPARAMETERS if path in trials and trials[path].nunique(dropna=False) > 1]
+
+
+@styled
+def plot_history(study: pd.DataFrame, title: str) -> Figure:
+    """Scores by trial number, the best so far as a line; pruned and failed trials apart."""
+    trials = per_trial(study)
+    figure, (axis,) = new_figure(COLUMN_IN, 2.2)
+    done = trials[trials["status"] == "complete"]
+    axis.plot(done["number"], done["record_score"], marker_of(0), color=colour_of(0), alpha=0.6, label="complete")
+    axis.step(done["number"], done["record_score"].cummax(), where="post", color=colour_of(1), label="best so far")
+    pruned = trials[(trials["status"] == "pruned") & trials["record_best_score"].notna()]
+    if len(pruned):
+        axis.plot(pruned["number"], pruned["record_best_score"], "x", color="#888888", label="pruned: best seen")
+    failed = trials[trials["status"] == "failed"]
+    if len(failed):
+        bottom = [axis.get_ylim()[0]] * len(failed)
+        axis.plot(failed["number"], bottom, "|", color="#000000", markersize=7, label="failed", clip_on=False)
+    axis.set(xlabel="trial", ylabel="selection score", title=title)
+    axis.legend(loc="lower right")
+    return figure
+
+
+@styled
+def plot_parallel(study: pd.DataFrame, title: str, most: int = 8) -> Figure | None:
+    """Parallel coordinates of the searched hyperparameters, coloured by score; None where nothing was searched."""
+    trials = per_trial(study)
+    trials = trials[trials["record_score"].notna()].sort_values("record_score")
+    paths = searched_paths(study)[:most]
+    if not paths or trials.empty:
+        return None
+    figure, (axis,) = new_figure(PAGE_IN, 2.8)
+    columns = np.column_stack([_unit_positions(trials[path]) for path in [*paths, "record_score"]])
+    norm = Normalize(trials["record_score"].min(), trials["record_score"].max())
+    colours = ScalarMappable(norm, _COLOURS)
+    for line, score in zip(columns, trials["record_score"], strict=True):
+        axis.plot(range(len(line)), line, color=colours.to_rgba(score), linewidth=0.8, alpha=0.7)
+    for index, path in enumerate([*paths, "record_score"]):
+        low, high = _ends(trials[path])
+        axis.axvline(index, color="#444444", linewidth=0.6)
+        axis.text(index, -0.04, low, ha="center", va="top", fontsize=6)
+        axis.text(index, 1.04, high, ha="center", va="bottom", fontsize=6)
+    axis.set_xticks(range(len(paths) + 1), [*(path.replace(".", ".\n") for path in paths), "score"], fontsize=6.5)
+    axis.tick_params(axis="x", length=0, pad=15)
+    axis.set(ylim=(0, 1), yticks=[], title=title)
+    axis.title.set_position((0.5, 1.0))
+    axis.set_title(title, pad=14)
+    axis.spines[:].set_visible(False)
+    figure.colorbar(colours, ax=axis, label="selection score", pad=0.01)
+    return figure
+
+
+@styled
+def plot_importances(importances: pd.DataFrame, title: str) -> Figure:
+    """Importances by hyperparameter, a dot a study and the mean as a bar.
+
+    Args:
+        importances: columns `study`, `path`, `importance` (fractions that sum to 1 within a study).
+        title: above the picture.
+    """
+    means = importances.groupby("path")["importance"].mean().sort_values()
+    figure, (axis,) = new_figure(COLUMN_IN, 0.8 + 0.22 * len(means))
+    axis.barh(range(len(means)), means.to_numpy(), color=colour_of(5), height=0.6)
+    for index, path in enumerate(means.index):
+        values = importances.loc[importances["path"] == path, "importance"]
+        axis.plot(values, [index] * len(values), "o", color=colour_of(0), markersize=3, clip_on=False)
+    axis.set_yticks(range(len(means)), list(means.index))
+    axis.set(xlabel="importance (dots: studies, bar: mean)", title=title, xlim=(0, None))
+    return figure
+
+
+@styled
+def plot_slices(study: pd.DataFrame, paths: Sequence[str], title: str) -> Figure | None:
+    """Score against each of some hyperparameters; None where there are none."""
+    trials = per_trial(study)
+    trials = trials[trials["record_score"].notna()]
+    if not paths or trials.empty:
+        return None
+    figure, axes = new_figure(COLUMN_IN if len(paths) == 1 else PAGE_IN * 0.7, 2.2, 1, len(paths), sharey=True)
+    for axis, path in zip(axes, paths, strict=True):
+        values = trials[path]
+        numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        places = values.astype(float) if numeric else values.astype("string")
+        points = axis.scatter(places, trials["record_score"], c=trials["number"], cmap=_COLOURS, s=12)
+        if numeric and _is_logarithmic(values):
+            axis.set_xscale("log")
+        axis.set_xlabel(path)
+    axes[0].set_ylabel("selection score")
+    figure.suptitle(title, fontsize=8)
+    figure.colorbar(points, ax=axes, label="trial", pad=0.01)
+    return figure
+
+
+@styled
+def plot_learning_curves(
+    curves: Mapping[str, Sequence[Mapping[str, Any]]], kept: Mapping[str, int], title: str
+) -> Figure:
+    """Selection score by epoch, a curve a seed, with a ring at the epoch that was kept.
+
+    Args:
+        curves: by name, the lines of `progress.jsonl`, with `epoch` and `score`.
+        kept: by name, the chosen epoch.
+        title: above the picture.
+    """
+    figure, (axis,) = new_figure(COLUMN_IN, 2.2)
+    for index, (name, lines) in enumerate(curves.items()):
+        points = [(line["epoch"], line["score"]) for line in lines if line.get("score") is not None]
+        if not points:
+            continue
+        epochs, scores = zip(*points, strict=True)
+        axis.plot(epochs, scores, color=colour_of(index), label=name)
+        at = dict(points).get(kept.get(name, -1))
+        if at is not None:
+            axis.plot(kept[name], at, "o", color=colour_of(index), fillstyle="none", markersize=7, markeredgewidth=1.2)
+    axis.set(xlabel="epoch (ring: the one kept)", ylabel="selection score", title=title)
+    axis.legend(title="seed", title_fontsize=7, ncols=2)
+    return figure
+
+
+def _unit_positions(values: pd.Series[Any]) -> np.ndarray[Any, Any]:
+    """Where values stand between 0 and 1 on their axis."""
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        order = {value: index for index, value in enumerate(sorted(values.astype("string").unique()))}
+        numbers = values.astype("string").map(order).to_numpy(float)
+    else:
+        numbers = values.to_numpy(float)
+        numbers = np.log(numbers) if _is_logarithmic(values) else numbers
+    span = np.ptp(numbers)
+    return (numbers - numbers.min()) / span if span else np.full(len(numbers), 0.5)
+
+
+def _ends(values: pd.Series[Any]) -> tuple[str, str]:
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return f"{float(values.min()):.3g}", f"{float(values.max()):.3g}"
+    words = sorted(values.astype("string").str.lower().unique())
+    return words[0], words[-1]
+
+
+def _is_logarithmic(values: pd.Series[Any]) -> bool:
+    return bool(values.min() > 0 and values.max() / values.min() >= _LOG_FROM)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from quick import quick_config
+
+import agsgtl.trial
+from agsgtl.config import configure, flatten
+from agsgtl.data.pairing import DomainPair
+from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.record import Record, Setup
+from agsgtl.seedrun import SeedRun
+from agsgtl.seeds import Seeds
+from agsgtl.training.adapt import AdversarialTraining
+from agsgtl.training.methods import METHODS
+from agsgtl.trial import Place, debug_setup, run_trial
+
+
+def setup_of(pair: DomainPair, method: str = "agsgtl", **changes: object) -> Setup:
+    return debug_setup(pair, quick_config(), method, Seeds(labels=0, init=0), "target_validation").model_copy(update=changes)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_ends_complete(tiny_pair: DomainPair, tmp_path: Path, method: str) -> None:
+    folder = TrialFolder(tmp_path)
+    record = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, method), Place(folder, tmp_path / "pretrained"))
+    assert (record.status, record.message) == ("complete", None)
+    assert folder.record() == record
+    assert folder.class_map().shape == (1, *tiny_pair.development_labels.shape)
+    assert set(np.unique(folder.class_map())) <= {1, 2, 3}
+    assert record.score == record.outcomes[0].validation["macro_f1"]
+
+
+def test_it_works_with_nothing_but_config_and_pair(tiny_pair: DomainPair) -> None:
+    assert run_trial(quick_config(), tiny_pair).status == "complete"
+
+
+def test_the_score_is_the_mean_over_the_seeds(tiny_pair: DomainPair) -> None:
+    alone = [run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, seeds=(Seeds(labels=s, init=s),))) for s in (0, 1)]
+    both = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, seeds=(Seeds(labels=0, init=0), Seeds(labels=1, init=1))))
+    assert both.score == pytest.approx((alone[0].score + alone[1].score) / 2)
+    assert both.outcomes == (alone[0].outcomes[0], alone[1].outcomes[0])
+
+
+def test_the_same_trial_gives_the_same_outcome(tiny_pair: DomainPair) -> None:
+    one, two = (run_trial(quick_config(loss__entropy=0.1), tiny_pair) for _ in range(2))
+    assert one.outcome() == two.outcome()
+
+
+def test_reports_are_one_an_epoch_and_best_score_never_falls(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    reports: list[dict] = []
+    folder = TrialFolder(tmp_path)
+    run_trial(quick_config(adapt__epochs=6), tiny_pair, setup_of(tiny_pair), Place(folder, on_report=reports.append))
+    assert [report["epoch"] for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert folder.progress() == json.loads(json.dumps(reports))
+    best = [report["best_score"] for report in reports]
+    assert best == sorted(best)
+    assert set(reports[0]["losses"]) == {"discriminator", "target"}
+
+
+class Stopped(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("keep", ["last", "best_validation", "lowest_target_ce"])
+@pytest.mark.parametrize("method", ["agsgtl", "fine_tune"])
+def test_going_on_from_a_checkpoint_gives_the_same_bits(
+    tiny_pair: DomainPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, method: str
+) -> None:
+    config = quick_config(adapt__epochs=6, adapt__keep=keep, loss__unlabelled_adversarial=0.1, attention__target=True)
+    setup = setup_of(tiny_pair, method, seeds=(Seeds(labels=0, init=0), Seeds(labels=1, init=1)))
+    straight, stopped = TrialFolder(tmp_path / "straight"), TrialFolder(tmp_path / "stopped")
+    record = run_trial(config, tiny_pair, setup, Place(straight))
+    monkeypatch.setattr(agsgtl.trial, "CHECKPOINT_EVERY_S", 0.0)
+
+    def kill_in_epoch_four(report: dict) -> None:
+        if report["epoch"] == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_trial(config, tiny_pair, setup, Place(stopped, on_report=kill_in_epoch_four, raises=True))
+    epochs: list[int] = []
+    resumed = run_trial(config, tiny_pair, setup, Place(stopped, on_report=lambda report: epochs.append(report["epoch"])))
+    assert epochs == [4, 5, 6]
+    assert resumed.outcome() == record.outcome()
+    assert (resumed.cost.attempt, record.cost.attempt) == (2, 1)
+    np.testing.assert_array_equal(stopped.class_map(), straight.class_map())
+    for name in ("last", "best"):
+        files = [(folder.checkpoint / f"{name}.safetensors").read_bytes() for folder in (stopped, straight)]
+        assert files[0] == files[1]
+
+
+def test_a_checkpoint_of_another_trial_is_refused(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder))
+    (tmp_path / "record.json").unlink()
+    record = run_trial(quick_config(loss__entropy=0.5), tiny_pair, setup_of(tiny_pair), Place(folder))
+    assert record.reason == "bad_input"
+    assert "is the checkpoint of another trial" in record.message
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("last", 4), ("best_validation", 2), ("lowest_target_ce", 3)])
+def test_keep_chooses_epoch_score_and_weights_together(keep: str, kept: int) -> None:
+    scores, cross_entropies = [0.3, 0.8, 0.5, 0.4], [0.9, 0.7, 0.2, 0.6]
+
+    class Scripted:
+        epochs, epoch = 4, 0
+
+        def target_cross_entropy(self) -> float:
+            return cross_entropies[self.epoch - 1]
+
+        def weights(self) -> dict[str, torch.Tensor]:
+            return {"epoch": torch.tensor(self.epoch)}
+
+    run = SeedRun(Seeds(labels=0, init=0), Scripted(), keep)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agsgtl.seedrun.selection_score", lambda training, select: scores[training.epoch - 1])
+        for epoch in (1, 2, 3, 4):
+            run.training.epoch = epoch
+            run.judge(epoch, {}, "target_validation")
+    assert (run.epoch, run.score, run.kept_weights()["epoch"].item()) == (kept, scores[kept - 1], kept)
+    assert (run.best_score, run.best_epoch) == (0.8, 2)
+
+
+def test_an_unsupervised_rule_never_looks_at_target_validation(tiny_pair: DomainPair) -> None:
+    config = quick_config(adapt__keep="best_validation")
+    scrambled = dataclasses.replace(tiny_pair, development_labels=tiny_pair.development_labels.copy())
+    setup = setup_of(tiny_pair, select="source_validation")
+    record = run_trial(config, tiny_pair, setup)
+    without = quick_config(adapt__keep="best_validation", labels__validation_per_class=0)
+    assert run_trial(without, scrambled, setup).outcomes[0].score == record.outcomes[0].score
+    assert run_trial(without, scrambled, setup).outcomes[0].epoch == record.outcomes[0].epoch
+
+
+def test_a_score_below_the_cutoff_prunes_at_that_epoch(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    record = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, cutoffs={2: 1.1}), Place(folder))
+    assert (record.status, record.outcomes[0].epochs) == ("pruned", 2)
+    assert not (tmp_path / "class_map.npy").exists()
+
+
+def test_a_score_at_the_cutoff_goes_on(tiny_pair: DomainPair) -> None:
+    assert run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, cutoffs={2: 0.0})).status == "complete"
+
+
+def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train_epoch(self: AdversarialTraining, epoch: int) -> dict[str, float]:
+        raise error
+
+    monkeypatch.setattr(AdversarialTraining, "train_epoch", train_epoch)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "text"),
+    [
+        (RuntimeError("a bug of ours"), "error", "Traceback"),
+        (MemoryError(), "out_of_memory", "MemoryError"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory", "allocate"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory", "CUDA"),
+        (KeyboardInterrupt(), "interrupted", ""),
+    ],
+)
+def test_every_failure_is_a_record_with_its_reason(
+    tiny_pair: DomainPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: str, text: str
+) -> None:
+    fail_with(error, monkeypatch)
+    folder = TrialFolder(tmp_path)
+    record = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder))
+    assert (record.status, record.reason) == ("failed", reason)
+    assert text in record.message
+    assert folder.has_record() is (reason != "interrupted")  # an interrupted trial is not over
+
+
+def test_a_diverging_trial_says_so(tiny_pair: DomainPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AdversarialTraining, "train_epoch", lambda self, epoch: {"target": math.nan})
+    record = run_trial(quick_config(), tiny_pair)
+    assert (record.reason, record.score) == ("diverged", None)
+    assert "epoch 1: a loss is not finite" in record.message
+
+
+def test_too_few_pixels_is_bad_input_that_names_the_class(tiny_pair: DomainPair) -> None:
+    record = run_trial(quick_config(labels__per_class=500), tiny_pair)
+    assert record.reason == "bad_input"
+    assert "class 'class 1'" in record.message
+
+
+def test_a_missing_gpu_is_no_silent_cpu(tiny_pair: DomainPair) -> None:
+    if torch.cuda.is_available():
+        return
+    record = run_trial(quick_config(runtime__device="cuda"), tiny_pair)
+    assert (record.reason, "PyTorch sees no GPU" in record.message) == ("bad_input", True)
+
+
+def test_the_record_holds_every_hyperparameter(tiny_pair: DomainPair) -> None:
+    config = quick_config(loss__entropy=0.25)
+    record = run_trial(config, tiny_pair)
+    assert record.config == flatten(config)
+    assert configure(record.config, origin="record") == config
+    assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_trial_imports_neither_ray_nor_optuna() -> None:
+    code = "import sys, agsgtl.trial, agsgtl.cli; assert not {'ray', 'optuna'} & set(sys.modules), sorted(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from experiments import SPACE, write_experiment
+
+from agsgtl.config import Config
+from agsgtl.errors import UserError
+from agsgtl.tuning.experiment import load_experiment
+
+SHIPPED = Path(__file__).parents[2] / "experiments"
+SAMPLED_K = {"labels.per_class": {"type": "int", "low": 1, "high": 4}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "a/b"}, "name must be letters"),
+        ({"pairs": ["indian_pines/west"]}, "'indian_pines/west' is no pair of the catalog"),
+        ({"trial": {"loss.foo": 1.0}}, "'loss.foo' is no hyperparameter"),
+        ({"trial": {"adapt.epochs": "ten"}}, "adapt.epochs: input should be a valid integer, got 'ten'"),
+        ({"search__trials": "many"}, "search.trials: input should be a valid integer, got 'many'"),
+        ({"search__trails": 3}, "search.trails: no such key"),
+        ({"search__sampler": "tpee"}, "search.sampler: input should be 'tpe', 'gp'"),
+        ({"search__seeds": [1, 1]}, "search.seeds must list different seeds"),
+        ({"search__spaces": {"agsgtl": "nowhere"}}, "there is no search space 'nowhere'; looked for"),
+        ({"search__spaces": {"lda": "agsgtl_space.yaml"}}, "'lda' is never tuned"),
+        ({"search__spaces": {"agsgtll": "agsgtl_space.yaml"}}, "'agsgtll' is no method; did you mean 'agsgtl'"),
+        ({"search__factors": {"loss.entropy": [1]}}, "search.factors knows labels.per_class alone"),
+        ({"confirm__methods": ["fine_tun"]}, "'fine_tun' is no method; did you mean 'fine_tune'"),
+        ({"confirm__seeds": []}, "confirm.seeds must list different seeds"),
+        ({"resources": {"gpu": 1.5}}, "resources.gpu must be a part of one GPU or a whole number"),
+        ({"trial": {"runtime.threads": 2}}, "a trial computes with runtime.threads 2, but resources.cpu gives it 1"),
+        ({"trial": {"labels.validation_per_class": 0}}, "needs labels.validation_per_class of at least 1"),
+        ({"trial": {"labels.per_class": 500}}, "class 'class 1' has"),
+        ({"search__factors": {"labels.per_class": [3, 500]}}, "class 'class 1' has"),
+    ],
+)
+def test_every_mistake_is_one_line_that_names_the_file(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_experiment(write_experiment(tmp_path, **changes))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_target_entropy_is_refused_where_terms_feed_on_it(tmp_path: Path) -> None:
+    spaces = {"agsgtl": {"loss.entropy": {"type": "float", "low": 0.0, "high": 1.0}}}
+    with pytest.raises(UserError, match=r"target_entropy cannot be used with loss\.entropy"):
+        load_experiment(write_experiment(tmp_path, spaces, search__select="target_entropy"))
+    assert load_experiment(write_experiment(tmp_path, search__select="target_entropy"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "cannot be pruned; set search.scheduler: none"),
+        ({"search__scheduler": "none", "search__sampler": "cmaes"}, "needs search.sampler tpe, gp, nsga2, random, got cmaes"),
+        ({"search__scheduler": "none", "search__factors": {"labels.per_class": [1, 2]}}, "keep one of them"),
+    ],
+)
+def test_two_objectives_refuse_what_optuna_cannot_do(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_experiment(write_experiment(tmp_path, {"agsgtl": SAMPLED_K}, search__objectives="score_and_labels", **changes))
+
+
+def test_two_objectives_need_a_sampled_label_count(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"needs labels\.per_class in every search space; missing for agsgtl"):
+        load_experiment(
+            write_experiment(tmp_path, {"agsgtl": SPACE}, search__objectives="score_and_labels", search__scheduler="none")
+        )
+
+
+def test_one_objective_with_a_free_label_count_warns(tmp_path: Path) -> None:
+    (warning,) = load_experiment(write_experiment(tmp_path, {"agsgtl": SAMPLED_K})).warnings
+    assert "favours many labels" in warning
+    assert not load_experiment(write_experiment(tmp_path)).warnings
+
+
+def test_paper_is_untouched_by_trial_but_shares_labels_and_normalisation(tmp_path: Path) -> None:
+    trial = {"adapt.epochs": 7, "labels.per_class": 3, "data.normalisation": "source", "attention.target": True}
+    experiment = load_experiment(write_experiment(tmp_path, trial=trial, confirm__paper_epochs=25))
+    paper, tuned = (experiment.base_config(name, 2, "tiny") for name in ("paper", "agsgtl"))
+    assert (paper.adapt.epochs, tuned.adapt.epochs) == (25, 7)
+    assert (paper.attention.target, tuned.attention.target) == (False, True)
+    assert paper.labels.per_class == tuned.labels.per_class == 2
+    assert paper.data.normalisation == "source"
+    assert paper.model_copy(update={"adapt": Config().adapt, "labels": Config().labels, "data": Config().data}) == Config()
+
+
+@pytest.mark.parametrize("name", ["quickstart", "indian_pines"])
+def test_shipped_experiments_load(name: str) -> None:
+    experiment = load_experiment(SHIPPED / f"{name}.yaml")
+    assert {"agsgtl", "fine_tune", "target_only", "source_and_target"} == set(experiment.spaces)

@@ -1,0 +1,81 @@
+"""Importances and dashboards are rebuilt from the ledger alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from optuna.distributions import FloatDistribution, distribution_to_json
+from synthetic import PAIR, make_record, write_run
+
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.record import Identity
+from agsgtl.seeds import Seeds
+from agsgtl.tuning.dashboard import frozen_trials, rebuild_storage
+from agsgtl.tuning.importances import hyperparameter_importances, pooled_importances
+
+STUDY = f"agsgtl/{PAIR}/3"
+
+
+def write_study(folder: Path, trials: int, failed: int = 0) -> Path:
+    """Scores that depend on loss.entropy alone; loss.adversarial is noise."""
+    rng = np.random.default_rng(0)
+    space = {"loss.entropy": FloatDistribution(0.0, 1.0), "loss.adversarial": FloatDistribution(0.0, 1.0)}
+    for number in range(trials):
+        identity = Identity(experiment="demo", kind="search", method="agsgtl", pair=PAIR, per_class=3, number=number)
+        values = {path: float(rng.random()) for path in space}
+        status = "failed" if number < failed else "complete"
+        ask, record = make_record(
+            identity,
+            [Seeds(labels=0, init=0)],
+            values["loss.entropy"],
+            values,
+            status,
+            "diverged" if failed > number else None,
+        )
+        distributions = {path: distribution_to_json(entry) for path, entry in space.items()}
+        write_run(Ledger(folder).folder(identity), ask.model_copy(update={"distributions": distributions}), record)
+    return folder
+
+
+@pytest.mark.parametrize("evaluator", ["ped_anova", "fanova"])
+def test_what_decides_the_score_is_what_matters(tmp_path: Path, evaluator: str) -> None:
+    found = hyperparameter_importances([write_study(tmp_path / "demo", 40)], evaluator)  # type: ignore[arg-type]
+    weights = found.set_index("path")["importance"]
+    assert weights["loss.entropy"] > 0.8 and weights.sum() == pytest.approx(1)
+    assert set(found["study"]) == {STUDY} and set(found["trials"]) == {40}
+
+
+def test_few_trials_say_nothing(tmp_path: Path) -> None:
+    assert hyperparameter_importances([write_study(tmp_path / "demo", 12, failed=5)]).empty
+
+
+def test_importances_are_pooled_with_their_spread(tmp_path: Path) -> None:
+    one = hyperparameter_importances([write_study(tmp_path / "demo", 40)])
+    two = one.assign(study="agsgtl/toy/b_to_a/3", importance=[0.6, 0.4])
+    pooled = pooled_importances(pd.concat([one, two])).set_index("path")
+    first = one.set_index("path")["importance"].iloc[0]
+    assert pooled["studies"].tolist() == [2, 2]
+    assert pooled.loc[one["path"].iloc[0], "mean"] == pytest.approx((first + 0.6) / 2)
+    assert pooled.loc[one["path"].iloc[0], "sd"] == pytest.approx(abs(first - 0.6) / 2**0.5)
+
+
+def test_trials_come_back_with_states_and_attributes(tmp_path: Path) -> None:
+    trials = list(frozen_trials(Ledger(write_study(tmp_path / "demo", 4, failed=1)), STUDY))
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert trials[0].user_attrs["reason"] == "diverged" and trials[0].value is None
+    assert trials[1].value == trials[1].params["loss.entropy"] and trials[1].user_attrs["pair"] == PAIR
+
+
+def test_the_storage_holds_every_study_and_is_made_anew(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "demo", 4)
+    for _ in range(2):
+        url = rebuild_storage(folder, tmp_path / "optuna.sqlite3")
+    study = optuna.load_study(study_name=STUDY, storage=url)
+    assert len(study.trials) == 4 and study.user_attrs == {"method": "agsgtl", "pair": PAIR, "k": "3"}
+    with pytest.raises(UserError, match="no search trial"):
+        rebuild_storage(tmp_path / "nothing", tmp_path / "other.sqlite3")

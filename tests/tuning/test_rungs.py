@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from agsgtl.tuning.rungs import Rungs
+
+HALVES = Rungs(grace=0.25, reduction=2)
+
+
+def progress(*scores: float) -> list[dict[str, float]]:
+    return [{"epoch": i, "epochs": len(scores), "score": score} for i, score in enumerate(scores, start=1)]
+
+
+def test_rungs_are_fractions_of_a_trials_own_epochs() -> None:
+    assert HALVES.fractions == (0.25, 0.5)
+    assert HALVES.values(progress(0.1, 0.2, 0.3, 0.4)) == {0.25: 0.1, 0.5: 0.2}
+    assert HALVES.values(progress(*[0.1] * 8)) == {0.25: 0.1, 0.5: 0.1}
+
+
+def test_a_pruned_trial_counts_at_the_rungs_that_it_reached() -> None:
+    assert HALVES.values(progress(0.1, 0.2, 0.3, 0.4)[:1]) == {0.25: 0.1}
+    assert HALVES.values([]) == {}
+
+
+def test_the_cutoff_lets_the_best_part_through() -> None:
+    known = [{0.25: score} for score in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    assert HALVES.cutoffs(known, epochs=40) == {10: 0.3}
+    assert Rungs(0.25, 4).cutoffs(known, epochs=40) == {10: 0.4}
+
+
+def test_too_few_known_trials_cut_nothing() -> None:
+    assert HALVES.cutoffs([{0.25: 0.9}], epochs=40) == {}
+
+
+@pytest.mark.parametrize(("fraction", "epochs", "epoch"), [(0.3, 40, 12), (0.3, 1, 1), (0.01, 10, 1), (0.34, 10, 4)])
+def test_rung_epochs_round_up(fraction: float, epochs: int, epoch: int) -> None:
+    assert Rungs.epoch(fraction, epochs) == epoch

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+from experiments import SPACE, write_experiment
+
+from agsgtl.config import configure
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Ask, Record, SeedOutcome
+from agsgtl.trial import failed_record
+from agsgtl.tuning.experiment import Experiment, load_experiment
+from agsgtl.tuning.samplers import SAMPLERS, require_harmless
+from agsgtl.tuning.study import Study, StudyName
+
+NAME = StudyName("agsgtl", "tiny", 3)
+SPACES = {
+    "agsgtl": {
+        "adapt.target_learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+        "loss.entropy": {"type": "float", "low": 0.0, "high": 1.0},
+        "attention.target": {"type": "categorical", "choices": [True, False]},
+    }
+}
+
+
+def experiment_of(folder: Path, **changes: object) -> Experiment:
+    return load_experiment(write_experiment(folder, SPACES, **{"search__trials": 14, "search__startup_trials": 4, **changes}))
+
+
+def score_of(ask: Ask) -> float:
+    """A made-up objective with its optimum inside."""
+    return 1.0 - (ask.config["loss.entropy"] - 0.3) ** 2 - abs(ask.config["adapt.target_learning_rate"] - 3e-3) * 50
+
+
+def end(folder: TrialFolder, ask: Ask) -> None:
+    """Writes what a worker would have: progress and a record; every fifth trial fails, poor ones are pruned."""
+    number, score = ask.identity.number, score_of(ask)
+    if number % 5 == 4:
+        folder.write_record(failed_record(ask, "diverged", "made up"))
+        return
+    epochs = configure(ask.config, origin="test").adapt.epochs
+    cut = next((epoch for epoch in sorted(ask.cutoffs) if score < ask.cutoffs[epoch]), None)
+    for epoch in range(1, (cut or epochs) + 1):
+        folder.append_progress({"epoch": epoch, "epochs": epochs, "score": score})
+    outcome = SeedOutcome(seeds=ask.seeds[0], score=score, epoch=1, epochs=cut or epochs, best_score=score, best_epoch=1)
+    base = failed_record(ask, "error", "").model_dump() | {
+        "status": "pruned" if cut else "complete",
+        "reason": None,
+        "message": None,
+        "score": score,
+        "outcomes": (outcome,),
+    }
+    folder.write_record(Record.model_validate(base))
+
+
+def run(experiment: Experiment, ledger: Ledger, concurrency: int, stop_after: int | None = None) -> Study:
+    """Runs a study without Ray: trials end in the order of their asks, `concurrency` at a time."""
+    study = Study(NAME, experiment, ledger, concurrency)
+    running = [(folder, folder.ask()) for folder in study.unfinished()]
+    ended = 0
+    while not study.is_done and (stop_after is None or ended < stop_after):
+        while study.may_ask() and len(running) < concurrency:
+            running.append(study.ask())
+        folder, ask = running.pop(0)
+        end(folder, ask)
+        study.finish(folder)
+        ended += 1
+    return study
+
+
+def asks_of(ledger: Ledger) -> list[dict]:
+    return [folder.ask().model_dump() for folder in ledger.trials(str(NAME))]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("stops", [(1,), (6, 3), (2, 2, 2, 2)])
+def test_stopped_and_resumed_asks_equal_straight_ones(tmp_path: Path, sampler: str, stops: tuple[int, ...]) -> None:
+    experiment = experiment_of(tmp_path, search__sampler=sampler)
+    straight, stopped = Ledger(tmp_path / "straight"), Ledger(tmp_path / "stopped")
+    run(experiment, straight, concurrency=3)
+    for count in stops:
+        run(experiment, stopped, concurrency=3, stop_after=count)
+    run(experiment, stopped, concurrency=3)
+    assert asks_of(stopped) == asks_of(straight)
+    assert len(asks_of(straight)) == 14
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_fresh_sampler_does_not_repeat_its_first_points(tmp_path: Path, sampler: str) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    run(experiment_of(tmp_path, search__sampler=sampler), ledger, concurrency=2)
+    sampled = [json.dumps(ask["sampled"]) for ask in asks_of(ledger)]
+    assert len(set(sampled)) >= len(sampled) - 2  # NSGA-II may cross two parents into a copy of one
+
+
+@pytest.mark.parametrize("order", ["fixed", "async"])
+def test_no_more_than_the_concurrency_is_asked_ahead(tmp_path: Path, order: str) -> None:
+    study = Study(NAME, experiment_of(tmp_path, search__order=order), Ledger(tmp_path / "ledger"), concurrency=3)
+    asked = []
+    while study.may_ask():
+        asked.append(study.ask())
+    assert len(asked) == 3
+    end(*asked[1])
+    study.finish(asked[1][0])
+    assert study.may_ask() is (order == "async")  # fixed: trial 3 waits for trial 0
+
+
+def test_fixed_order_hides_what_finished_early(tmp_path: Path) -> None:
+    experiment = experiment_of(tmp_path)
+    ledgers = [Ledger(tmp_path / name) for name in ("one", "two")]
+    for ledger, order in zip(ledgers, ([0, 1, 2], [0, 2, 1]), strict=True):
+        study = Study(NAME, experiment, ledger, concurrency=3)
+        asked = [study.ask() for _ in range(3)]
+        for number in order[:2]:
+            end(*asked[number])
+            study.finish(asked[number][0])
+        study.ask()
+    assert asks_of(ledgers[0])[3] == asks_of(ledgers[1])[3]
+
+
+def test_optuna_is_told_what_each_trial_deserves(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    experiment = experiment_of(tmp_path, search__grace=0.5, search__reduction=2)
+    study = run(experiment, ledger, concurrency=1)
+    for number in range(13):
+        study._tell(number)
+    states = {trial.number: trial.state.name for trial in study.optuna.trials[:13]}
+    expected = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
+    assert states == {number: expected[study.outcomes[number].status] for number in range(13)}
+    assert {"COMPLETE", "PRUNED", "FAIL"} == set(states.values())
+    pruned = next(trial for trial in study.optuna.trials if trial.state.name == "PRUNED")
+    assert pruned.value == pytest.approx(study.outcomes[pruned.number].score)
+
+
+def test_the_winner_is_complete_and_the_earliest_of_the_best(tmp_path: Path) -> None:
+    study = run(experiment_of(tmp_path), Ledger(tmp_path / "ledger"), concurrency=2)
+    (winner,) = study.winners()
+    complete = [outcome for outcome in study.outcomes.values() if outcome.status == "complete"]
+    assert winner.score == max(outcome.score for outcome in complete)
+
+
+def test_the_front_has_the_best_of_each_count_that_pays(tmp_path: Path) -> None:
+    spaces = {"agsgtl": {**SPACE, "labels.per_class": {"type": "int", "low": 1, "high": 4}}}
+    path = write_experiment(tmp_path, spaces, search__objectives="score_and_labels", search__scheduler="none")
+    study = Study(StudyName("agsgtl", "tiny", None), load_experiment(path), Ledger(tmp_path / "ledger"), 5)
+    asked = [study.ask() for _ in range(5)]
+    for (folder, ask), (k, score) in zip(asked, [(1, 0.5), (2, 0.4), (3, 0.7), (3, 0.8), (4, 0.8)], strict=False):
+        record = failed_record(ask, "error", "").model_dump()
+        record |= {"status": "complete", "reason": None, "score": score, "config": {**ask.config, "labels.per_class": k}}
+        folder.write_record(Record.model_validate(record))
+        study.finish(folder)
+    assert [(outcome.per_class, outcome.score) for outcome in study.winners()] == [(1, 0.5), (3, 0.8)]
+
+
+def test_a_ledger_of_another_trainer_is_refused(tmp_path: Path) -> None:
+    experiment, ledger = experiment_of(tmp_path), Ledger(tmp_path / "ledger")
+    folder, ask = Study(NAME, experiment, ledger, 1).ask()
+    (folder.path / "ask.json").write_text(ask.model_copy(update={"trainer_version": 0}).model_dump_json())
+    with pytest.raises(UserError, match="another version of the trainer"):
+        Study(NAME, experiment, ledger, 1)
+
+
+def test_a_trial_killed_before_its_ask_is_asked_again(tmp_path: Path) -> None:
+    experiment, ledger = experiment_of(tmp_path), Ledger(tmp_path / "ledger")
+    run(experiment, ledger, 1, stop_after=2)
+    (ledger.path / str(NAME) / "trials" / "2").mkdir()
+    assert Study(NAME, experiment, ledger, 1).asked == 2
+
+
+class Malicious:
+    def __reduce__(self) -> tuple:
+        return (print, ("owned",))
+
+
+def test_a_pickle_from_outside_is_never_built(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match=r"ask\.json: its sampler state is no CMA-ES optimiser \(it names builtins.print\)"):
+        require_harmless({"cma:optimizer": pickle.dumps(Malicious()).hex()}, "ask.json")
+    assert "owned" not in capsys.readouterr().out
