@@ -74,7 +74,7 @@ def main() -> None:
         folder = Path(sys.argv[2] if len(sys.argv) > 2 else temporary) / "many"
         if not folder.exists():
             make(folder, records)
-        for what in ("table", "frame cold", "frame stored", "report"):
+        for what in sys.argv[3:] or ("table", "frame cold", "frame stored", "report"):
             measure(what, folder)
 
 

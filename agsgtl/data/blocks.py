@@ -26,10 +26,14 @@ _STREAM = 3
 
 @dataclass(frozen=True, eq=False)
 class Parted:
-    """Two label images (height, width), 0..K; labelled pixels between them are in neither."""
+    """Two label images (height, width), 0..K; labelled pixels between them are in neither.
+
+    `never_served` are the classes, 1..K, that no cut at all leaves with enough pixels on both sides.
+    """
 
     development: Labels
     test: Labels
+    never_served: tuple[int, ...] = ()
 
 
 def separate(labels: Labels, classes: int, buffer: int, fraction: float, minimum: int, seed: int) -> Parted:
@@ -48,23 +52,27 @@ def separate(labels: Labels, classes: int, buffer: int, fraction: float, minimum
     cell = max(1, int(np.ceil(np.sqrt(labels.size / _MOST_CELLS))))
     counts = _count_cells(labels, classes, cell)
     best: tuple[tuple[float, ...], Mask, bool] | None = None
+    ever_served = np.zeros(classes, bool)
     for side in _cuts(counts.shape[1:], max(1, -(-(buffer + 1) // cell)), seed):
         for drops_test in (True, False):
-            score = _score(counts, side, drops_test, buffer // cell + 1 if cell > 1 else buffer, fraction, minimum)
+            tested, developed = _counts_apart(counts, side, drops_test, buffer // cell + 1 if cell > 1 else buffer)
+            ever_served |= (tested >= minimum) & (developed > 0)
+            score = _score(tested, developed, fraction, minimum)
             if best is None or score > best[0]:
                 best = (score, side, drops_test)
     if best is None:
         return Parted(labels, np.zeros_like(labels))
     pixels = np.repeat(np.repeat(best[1], cell, axis=0), cell, axis=1)[: labels.shape[0], : labels.shape[1]]
     test, development = _apart(labels > 0, pixels, buffer, best[2])
-    return Parted(np.where(development, labels, 0).astype(np.uint8), np.where(test, labels, 0).astype(np.uint8))
+    never_served = tuple(int(index) + 1 for index in np.flatnonzero(~ever_served))
+    return Parted(np.where(development, labels, 0).astype(np.uint8), np.where(test, labels, 0).astype(np.uint8), never_served)
 
 
 def distance_to(there: Mask) -> NDArray[np.int64]:
     """Each pixel's distance to the nearest True, along rows or columns; larger than the image where there is none."""
     if not there.any():
         return np.full(there.shape, sum(there.shape), np.int64)
-    return distance_transform_cdt(~there, metric="chessboard").astype(np.int64)  # type: ignore[no-any-return]
+    return distance_transform_cdt(~there, metric="chessboard").astype(np.int64)
 
 
 def _apart(labelled: Mask, side: Mask, buffer: int, drops_test: bool) -> tuple[Mask, Mask]:
@@ -98,12 +106,19 @@ def _cuts(shape: tuple[int, ...], block: int, seed: int) -> Iterator[Mask]:
         yield np.repeat(np.repeat(chequer, size, axis=0), size, axis=1)[: shape[0], : shape[1]]
 
 
-def _score(
-    counts: NDArray[np.int64], side: Mask, drops_test: bool, buffer: int, fraction: float, minimum: int
-) -> tuple[float, ...]:
-    """Higher is better: how well the scarcest class is served on both sides, nearness to the fraction, pixels kept."""
-    test, development = _apart(counts.any(axis=0), side, buffer, drops_test)
-    tested, developed = counts[:, test].sum(axis=1), counts[:, development].sum(axis=1)
-    served = np.minimum(tested / minimum, developed / _ENOUGH).clip(max=1.0).min()
+def _counts_apart(
+    counts: NDArray[np.int64], side: Mask, drops_test: bool, buffer: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of each class, (classes,), in the test and in the development pool of a cut of the cells."""
+    labelled: Mask = np.any(counts > 0, axis=0)
+    test, development = _apart(labelled, side, buffer, drops_test)
+    return counts[:, test].sum(axis=1), counts[:, development].sum(axis=1)
+
+
+def _score(tested: NDArray[np.int64], developed: NDArray[np.int64], fraction: float, minimum: int) -> tuple[float, ...]:
+    """Higher is better: classes served, how well the scarcest is on both sides, nearness to the fraction, pixels kept."""
+    is_served = (tested >= minimum) & (developed > 0)
+    scarcest = np.minimum(tested / minimum, developed / _ENOUGH).clip(max=1.0).min()
     share = tested / np.maximum(tested + developed, 1)
-    return float(served), -float(np.abs(share - fraction).mean().round(3)), float((tested + developed).sum())
+    nearness = -float(np.abs(share - fraction).mean().round(3))
+    return float(is_served.sum()), float(scarcest), nearness, float((tested + developed).sum())

@@ -36,6 +36,7 @@ class FoundPair:
         checksums: file name -> SHA-256 in hexadecimal, where the catalog knows it.
         bands: the cubes' band counts (source, target), where the catalog knows them.
         obtained_from: file name -> where one gets it, for the catalog's files.
+        known_ids: label ids that the catalog names in the pair's scenes.
     """
 
     spec: PairSpec
@@ -44,6 +45,7 @@ class FoundPair:
     checksums: Mapping[str, str | None]
     bands: tuple[int | None, int | None] = (None, None)
     obtained_from: Mapping[str, str] = field(default_factory=dict)
+    known_ids: frozenset[int] = frozenset()
 
     def locate(self, file: str) -> Path:
         """The path of a file that the specification names.
@@ -96,7 +98,7 @@ def find_pair(name: str, root: Path | None) -> FoundPair:
     bands = entry.scenes[pair.source.scene].bands, entry.scenes[pair.target.scene].bands
     origins = dict.fromkeys(entry.files, entry.obtained_from)
     folders = _folders(root, [entry_name], PACKAGE_FOLDER)
-    return FoundPair(_expand(name, entry, pair), name, folders, entry.files, bands, origins)
+    return FoundPair(_expand(name, entry, pair), name, folders, entry.files, bands, origins, frozenset(entry.classes))
 
 
 def entries() -> Mapping[str, CatalogEntry]:
@@ -127,10 +129,11 @@ def _read_pair_file(path: Path, root: Path | None) -> FoundPair:
     return FoundPair(
         spec,
         str(path),
-        _folders(root, sorted(used), path.parent),
+        (*_folders(root, sorted(used), path.parent), *([PACKAGE_FOLDER] if used else [])),
         {file: checksum for entry in used.values() for file, checksum in entry.files.items()},
         (sides["source"][2], sides["target"][2]),
         {file: entry.obtained_from for entry in used.values() for file in entry.files},
+        frozenset(class_id for entry in used.values() for class_id in entry.classes),
     )
 
 

@@ -52,7 +52,7 @@ def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...]]:
     target_names = {row.target: row.name for row in spec.classes}
     if _cube_of(spec.source) == _cube_of(spec.target):  # one cube, cut in two: it is read once
         name = f"{found.origin}: target"
-        target = replace(source, name=name, class_names=target_names, labels=_read_labels(found, spec.target, name))
+        target = replace(source, name=name, class_names=target_names, labels=read_labels(found, spec.target, name))
     else:
         target = _read_side(found, spec.target, "target", target_names, found.bands[1])
     plans, notes = _plan_bands(source, target, found)
@@ -68,21 +68,35 @@ def _cube_of(domain: Domain) -> Mapping[str, Any]:
 def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping[int, str], bands: int | None) -> _Read:
     name = f"{found.origin}: {side}"
     path = found.locate(domain.cube)
-    labels = _read_labels(found, domain, name)
-    cube = read_array(path, domain.cube_array)
-    georeference = geofiles.read_georeference(path) if geofiles.has_coordinates(path) else None
-    if georeference is None or domain.axes is not None:  # turning a cube would turn its coordinates wrong
-        cube = in_c_order(arrange(cube, labels, domain.axes, f"{name}: {domain.cube}"))
+    labels = read_labels(found, domain, name)
+    cube = arranged_cube(path, domain, labels, name)
     wavelengths_nm = read_wavelengths(found, domain, path)
     require_fitting(name, cube, labels, wavelengths_nm)
     if bands is not None and cube.shape[2] != bands:
         raise UserError(
             f"{name}: this scene has {bands} bands, but {domain.cube} has {cube.shape[2]}; fetch the usual file"
         )
-    return _Read(name, cube, labels, class_names, wavelengths_nm, georeference)
+    return _Read(name, cube, labels, class_names, wavelengths_nm, _georeference(path))
 
 
-def _read_labels(found: FoundPair, domain: Domain, name: str) -> NDArray[Any]:
+def arranged_cube(path: Path, domain: Domain, labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """A domain's cube as (height, width, bands), in the file's dtype; mapped where it is large.
+
+    Raises:
+        UserError: the file is wrong, or the order of its axes cannot be told.
+    """
+    cube = read_array(path, domain.cube_array)
+    if domain.axes is None and _georeference(path) is not None:
+        return cube  # its format says the axes, and turning it would turn its coordinates wrong
+    return in_c_order(arrange(cube, labels, domain.axes, f"{name}: {domain.cube}"))
+
+
+def _georeference(path: Path) -> Georeference | None:
+    return geofiles.read_georeference(path) if geofiles.has_coordinates(path) else None
+
+
+def read_labels(found: FoundPair, domain: Domain, name: str) -> NDArray[Any]:
+    """A domain's label image (height, width), whole numbers."""
     return as_label_image(read_array(found.locate(domain.labels), domain.labels_array), f"{name}: {domain.labels}")
 
 

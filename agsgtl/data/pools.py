@@ -150,13 +150,19 @@ def _fixed_pools(labels: LabelImage, class_names: Sequence[str], file: Path, ori
 
 def _block_pools(labels: LabelImage, class_names: Sequence[str], rule: TestPoolRule, buffer: int, origin: str) -> Pools:
     parted = separate(labels, len(class_names), buffer, rule.fraction, rule.minimum, rule.seed)
+    if parted.never_served:
+        names = ", ".join(f"'{class_names[index - 1]}'" for index in parted.never_served)
+        raise UserError(
+            f"{origin}: no spatial split gives class {names} {rule.minimum} test pixels and a development pixel more than {buffer} "
+            "pixels apart; leave the class out, lower test_pool.minimum, or use `split: random`"
+        )
     for index, name in enumerate(class_names, start=1):
         tested, developed = (int(np.count_nonzero(image == index)) for image in (parted.test, parted.development))
         if tested < rule.minimum or developed < 1:
             raise UserError(
-                f"{origin}: no spatial split keeps class '{name}' on both sides more than {buffer} pixels apart: at best it has "
-                f"{tested} test pixels (at least {rule.minimum} are needed) and {developed} for development; leave the class out, "
-                "lower test_pool.minimum, or use `split: random`"
+                f"{origin}: no spatial split keeps all classes on both sides more than {buffer} pixels apart: the best leaves class "
+                f"'{name}' {tested} test pixels (at least {rule.minimum} are needed) and {developed} for development; leave the class "
+                "out, lower test_pool.minimum, or use `split: random`"
             )
     dropped = int(np.count_nonzero(labels) - np.count_nonzero(parted.test) - np.count_nonzero(parted.development))
     note = f"test pool: blocks more than {buffer} pixels from any development pixel; {dropped} labelled pixels between are unused"

@@ -29,7 +29,7 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def scratch_file() -> BinaryIO:
     """An empty file without a name, for bytes that are mapped later."""
-    return tempfile.TemporaryFile(prefix="agsgtl-")  # type: ignore[return-value]
+    return tempfile.TemporaryFile(prefix="agsgtl-")
 
 
 def in_c_order(array: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from agsgtl.data.labels import draw_labels
-from agsgtl.data.pairing import assemble
+from agsgtl.data.pairing import DomainPair, assemble
 from agsgtl.data.pools import LabelImage
 from agsgtl.errors import UserError
 
@@ -57,3 +57,8 @@ class LabelVault:
         draw = draw_labels(pair, drawn.per_class, drawn.validation_per_class, drawn.seed)
         taken = (draw.target_train > 0) | (draw.target_validation > 0)
         return np.where(taken, 0, pair.development_labels).astype(np.uint8)
+
+    def inspect(self) -> tuple[DomainPair, LabelImage]:
+        """The pair and its test pool side by side, for the doctor, who counts pixels and trains nothing."""
+        pair, pools = assemble(self._pair_name, self._root)
+        return pair, pools.test

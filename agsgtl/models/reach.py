@@ -79,5 +79,5 @@ def _spoilt(network: nn.Module, channels: int, size: int, place: int) -> int:
 
 def _small(family: str) -> Config:
     width = {"shallow": 1, "depthwise": SPECTRAL_GROUPS}[family]
-    settings = {"model.family": family, "model.width": width, "model.discriminator_width": width}
+    settings: dict[str, str | int] = {"model.family": family, "model.width": width, "model.discriminator_width": width}
     return configure(settings, origin="the smallest networks")

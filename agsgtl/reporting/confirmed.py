@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,9 @@ from agsgtl.reporting.cells import AVERAGE, Cell, average_cell
 from agsgtl.reporting.plan import Plan, read_plan
 from agsgtl.reporting.rows import KEYS, Row, list_rows, plan_cells, tag_records
 from agsgtl.reporting.tidy import collect, split_by
+
+
+_PLACE = [*KEYS, "pair"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,22 @@ class Confirmed:
         cells = _cells(self, metric)
         averages = {row: average_cell([cells[row, pair] for pair in self.pairs]) for row in self.rows}
         return cells | {(row, AVERAGE): cell for row, cell in averages.items()}
+
+    @functools.cached_property
+    def progress(self) -> dict[tuple[Any, ...], tuple[int, Counter[str], int]]:
+        """By row key and pair: the number of planned seeds, the reasons of those that failed, the number recorded."""
+        recorded = {key: set(part["number"]) for key, part in split_by(self.records[[*_PLACE, "number"]], _PLACE)}
+        wanted = {key: set(part["number"]) for key, part in split_by(self.planned[[*_PLACE, "number"]], _PLACE)}
+        failed = self.records[self.records["status"] == "failed"].drop_duplicates([*_PLACE, "number"])
+        reasons = {key: Counter(part["reason"].fillna("error")) for key, part in split_by(failed, _PLACE)}
+        return {
+            key: (
+                len(recorded.get(key, set()) | wanted.get(key, set())),
+                reasons.get(key, Counter()),
+                len(recorded.get(key, ())),
+            )
+            for key in recorded.keys() | wanted.keys()
+        }
 
 
 def read_confirmed(results: Sequence[Path]) -> Confirmed:
@@ -59,22 +80,11 @@ def confirmed_of(frame: pd.DataFrame, plans: tuple[Plan, ...] = ()) -> Confirmed
 
 
 def _cells(confirmed: Confirmed, metric: str) -> dict[tuple[Row, str], Cell]:
-    where = [*KEYS, "pair"]
-    records, planned = confirmed.records, confirmed.planned
-    recorded = {key: set(part["number"]) for key, part in split_by(records[[*where, "number"]], where)}
-    wanted = {key: set(part["number"]) for key, part in split_by(planned[[*where, "number"]], where)}
-    values = split_by(_seed_values(records, metric), where)
-    by_cell = {key: dict(zip(part["number"].tolist(), part[metric].tolist(), strict=True)) for key, part in values}
-    failed = records[records["status"] == "failed"].drop_duplicates([*where, "number"])
-    failures = {key: Counter(part["reason"].fillna("error")) for key, part in split_by(failed, where)}
+    values = split_by(_seed_values(confirmed.records, metric), _PLACE)
+    by_place = {key: dict(zip(part["number"].tolist(), part[metric].tolist(), strict=True)) for key, part in values}
     keys = {(row, pair): (*row.key, pair) for row in confirmed.rows for pair in confirmed.pairs}
     return {
-        place: Cell(
-            values=by_cell.get(key, {}),
-            planned=len(wanted.get(key, set()) | recorded.get(key, set())),
-            failures=failures.get(key, Counter()),
-            recorded=len(recorded.get(key, ())),
-        )
+        place: Cell(by_place.get(key, {}), *confirmed.progress.get(key, (0, Counter(), 0)))
         for place, key in keys.items()
     }
 

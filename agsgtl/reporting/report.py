@@ -130,7 +130,7 @@ def selection_blocks(frame: pd.DataFrame) -> Iterator[Block]:
         for r in regrets:
             shares = [percent(r[name]) for name in ("chosen_macro_f1", "oracle_macro_f1", "regret")]
             lines.append((_study(r), str(r["trials"]), str(r["chosen"]), shares[0], str(r["oracle"]), *shares[1:]))
-        header: tuple[str, ...] = (
+        header = (
             "study",
             "scored trials",
             "rule's trial",

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from agsgtl.config import HYPERPARAMETERS
@@ -17,6 +16,8 @@ from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, colour_of, marker_of,
 _COLOURS = "viridis"
 _LOG_FROM = 50.0
 """A positive range whose ends lie this far apart is drawn on a logarithmic axis."""
+
+_MOST_LINES = 300
 
 
 def per_trial(study: pd.DataFrame) -> pd.DataFrame:
@@ -58,21 +59,24 @@ def plot_parallel(study: pd.DataFrame, title: str, most: int = 8) -> Figure | No
     paths = searched_paths(study)[:most]
     if not paths or trials.empty:
         return None
+    shown = trials.iloc[np.unique(np.linspace(0, len(trials) - 1, _MOST_LINES).astype(int))]
+    if len(shown) < len(trials):
+        title += f" ({len(shown)} of {len(trials)} trials, evenly by rank)"
     figure, (axis,) = new_figure(PAGE_IN, 2.8)
-    columns = np.column_stack([_unit_positions(trials[path]) for path in [*paths, "record_score"]])
-    norm = Normalize(trials["record_score"].min(), trials["record_score"].max())
-    colours = ScalarMappable(norm, _COLOURS)
-    for line, score in zip(columns, trials["record_score"], strict=True):
-        axis.plot(range(len(line)), line, color=colours.to_rgba(score), linewidth=0.8, alpha=0.7)
+    heights = np.column_stack([_unit_positions(shown[path]) for path in [*paths, "record_score"]])
+    lines = [np.column_stack([np.arange(len(line)), line]) for line in heights]
+    colours = LineCollection(lines, cmap=_COLOURS, linewidth=0.8, alpha=0.7)
+    colours.set_array(shown["record_score"].to_numpy())
+    axis.add_collection(colours)
+    axis.set_xlim(0, len(paths))
     for index, path in enumerate([*paths, "record_score"]):
-        low, high = _ends(trials[path])
+        low, high = _ends(shown[path])
         axis.axvline(index, color="#444444", linewidth=0.6)
         axis.text(index, -0.04, low, ha="center", va="top", fontsize=6)
         axis.text(index, 1.04, high, ha="center", va="bottom", fontsize=6)
     axis.set_xticks(range(len(paths) + 1), [*(path.replace(".", ".\n") for path in paths), "score"], fontsize=6.5)
     axis.tick_params(axis="x", length=0, pad=15)
-    axis.set(ylim=(0, 1), yticks=[], title=title)
-    axis.title.set_position((0.5, 1.0))
+    axis.set(ylim=(0, 1), yticks=[])
     axis.set_title(title, pad=14)
     axis.spines[:].set_visible(False)
     figure.colorbar(colours, ax=axis, label="selection score", pad=0.01)

@@ -1,0 +1,85 @@
+"""A picture of a pair: each scene in false colour, its labels in the classes' colours, and how they are split."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agsgtl.data.pairing import DomainPair
+from agsgtl.data.pools import LabelImage
+from agsgtl.durable import replace_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FALSE_COLOUR_NM = (860.0, 650.0, 550.0)
+"""Near infrared, red and green as red, green and blue: vegetation is red."""
+_MOST_PIXELS = 1200
+_SPLITS = {"source": "#0072B2", "development": "#0072B2", "test": "#D55E00"}
+
+
+def draw_pair(path: Path, pair: DomainPair, test: LabelImage, wavelengths_nm: tuple[NDArray[np.float64] | None, ...]) -> None:
+    """Writes the picture as PNG in the place of an earlier one; labels of the test pool are shown."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 3)
+    target_labels = np.maximum(pair.development_labels, test)
+    splits = (("source",), (pair.source_labels,)), (("development", "test"), (pair.development_labels, test))
+    cubes = pair.source_cube, pair.target_cube
+    for row, (cube, labels, centres, (names, images)) in enumerate(
+        zip(cubes, (pair.source_labels, target_labels), wavelengths_nm, splits, strict=True)
+    ):
+        side = ("source", "target")[row]
+        step = max(1, max(labels.shape) // _MOST_PIXELS)
+        axes[row, 0].imshow(false_colour(cube[::step, ::step], centres))
+        axes[row, 1].imshow(coloured(labels[::step, ::step], pair.colours))
+        axes[row, 2].imshow(coloured(_numbered(images)[::step, ::step], tuple(_SPLITS[name] for name in names)))
+        for axis, title in zip(axes[row], (f"{side}, false colour", f"{side}, labels", f"{side}, splits"), strict=True):
+            axis.set(title=title, xticks=[], yticks=[])
+        axes[row, 2].legend(handles=[Patch(color=_SPLITS[name], label=name) for name in names], loc="lower right")
+    patches = [Patch(color=colour, label=name) for colour, name in zip(pair.colours, pair.class_names, strict=True)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=4)
+    figure.suptitle(pair.name)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
+    replace_bytes(path, content.getvalue())
+
+
+def false_colour(cube: NDArray[Any], wavelengths_nm: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """(height, width, 3) in 0..1: three bands, each stretched from its 2nd to its 98th percentile.
+
+    Args:
+        cube: (height, width, bands).
+        wavelengths_nm: (bands,) band centres; without them bands at 3/4, 1/2 and 1/4 of the list are shown.
+    """
+    bands = cube.shape[2]
+    if wavelengths_nm is not None and len(wavelengths_nm) == bands:
+        chosen = [int(np.abs(wavelengths_nm - centre).argmin()) for centre in FALSE_COLOUR_NM]
+    else:
+        chosen = [bands * 3 // 4, bands // 2, bands // 4]
+    picture = np.asarray(cube[:, :, chosen], np.float64)
+    low, high = np.percentile(picture, (2, 98), axis=(0, 1))
+    stretched: NDArray[np.float64] = ((picture - low) / np.maximum(high - low, 1e-12)).clip(0.0, 1.0)
+    return stretched
+
+
+def coloured(labels: NDArray[np.integer], colours: tuple[str, ...]) -> NDArray[np.uint8]:
+    """(height, width, 3) uint8: class i in the colour `colours[i - 1]`, 0 in light grey."""
+    table = np.array([[235, 235, 235], *([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours)], np.uint8)
+    picture: NDArray[np.uint8] = table[labels]
+    return picture
+
+
+def _numbered(images: tuple[LabelImage, ...]) -> NDArray[np.uint8]:
+    """1 where the first image is labelled, 2 where the second is, ..."""
+    numbers = np.zeros(images[0].shape, np.uint8)
+    for number, image in enumerate(images, start=1):
+        numbers[image > 0] = number
+    return numbers
