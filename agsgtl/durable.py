@@ -13,6 +13,10 @@ from typing import Any
 from agsgtl.errors import UserError
 
 
+class NotWritable(UserError):
+    """The disk is full, or the folder may not be written."""
+
+
 def write_once(path: Path, content: bytes) -> bool:
     """Whether this call wrote `path`; False where another writer was first, whose file then stays as it is.
 
@@ -60,8 +64,7 @@ def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> None
 
     `sync=False` spares the wait for the disk where losing the last lines in a power cut is harmless.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab+") as lines:
+    with _said_clearly(path), open(path, "ab+") as lines:
         if lines.tell() > 0:
             lines.seek(-1, os.SEEK_END)
             if lines.read(1) != b"\n":
@@ -70,6 +73,15 @@ def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> None
         lines.flush()
         if sync:
             os.fsync(lines.fileno())
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a file that cannot be read to `<name>.damaged`, numbered where that is taken; where it lies now."""
+    place, number = path.with_name(f"{path.name}.damaged"), 1
+    while place.exists():
+        place, number = path.with_name(f"{path.name}.damaged-{number}"), number + 1
+    path.rename(place)
+    return place
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -95,15 +107,23 @@ def json_bytes(content: Any, indent: int | None = 1) -> bytes:
 @contextmanager
 def _temporary_beside(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    with _said_clearly(path):
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _said_clearly(path: Path) -> Iterator[None]:
+    """A full disk or a read-only folder as one line that names the file; makes the folder first."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
+        yield
     except OSError as error:
         if isinstance(error, FileExistsError) or error.errno is None:
             raise
-        raise UserError(f"{path}: cannot be written: {os.strerror(error.errno)}; nothing that was there is lost") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise NotWritable(f"{path}: cannot be written: {os.strerror(error.errno)}; nothing that was there is lost") from error
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The two ways things go wrong: the user's input is wrong, or a training diverged."""
+"""The ways things go wrong that have a name: wrong input, a training that diverges, is interrupted or times out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with 1.
     """
+
+
+class Interrupted(Exception):
+    """A trial was told to stop, or a later attempt has taken it over; it is not over and leaves no record."""
+
+
+class TimedOut(Exception):
+    """A trial ran longer than the experiment allows; it ends as `failed: timeout`, unless a retry is left."""
 
 
 class Diverged(Exception):

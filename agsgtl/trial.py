@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ import torch
 from agsgtl.config import Config, flatten
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
-from agsgtl.errors import Diverged, UserError
+from agsgtl.durable import NotWritable, set_aside
+from agsgtl.errors import Diverged, Interrupted, TimedOut, UserError
 from agsgtl.provenance import Stopwatch, versions
-from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.ledger import Attempt, TrialFolder
 from agsgtl.reporting.record import Ask, Identity, Reason, Record, SelectionRule, Setup, Status, outcome_hash
 from agsgtl.seedrun import SeedRun
 from agsgtl.seeds import Seeds
@@ -45,14 +47,19 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a trial keeps things and whom it tells; every part may be left out.
+    """Where a trial keeps things, whom it tells, and who may end it; every part may be left out.
 
-    `raises` lets an error through instead of recording it, for a debugger.
+    `retries` says how many failures of a kind are noted and tried again before one is the trial's record. `should_stop`
+    is asked after every epoch; a trial that stops saves its checkpoint first. `raises` lets an error through instead of
+    recording it, for a debugger.
     """
 
     folder: TrialFolder | None = None
     source_models: Path | None = None
     on_report: Callable[[Report], None] = lambda report: None
+    should_stop: Callable[[], bool] = lambda: False
+    timeout_s: float = math.inf
+    retries: Mapping[str, int] = field(default_factory=dict)
     raises: bool = False
 
 
@@ -89,22 +96,39 @@ def run_trial(config: Config, pair: DomainPair, setup: Setup | None = None, plac
     """
     place = place or Place()
     setup = setup or debug_setup(pair, config, "agsgtl", Seeds(labels=0, init=0), "target_validation")
-    stopwatch = Stopwatch(config.runtime.device, attempt=place.folder.start_attempt() if place.folder else 1)
+    attempt = place.folder.start_attempt() if place.folder else None
+    stopwatch = Stopwatch(config.runtime.device, attempt=attempt.number if attempt else 1)
     try:
-        status, runs = _train(config, pair, setup, place)
+        status, runs = _train(config, pair, setup, place, attempt)
         outcomes = [run.outcome(setup.select) for run in runs]
         record = _record(config, pair, setup, stopwatch, status, outcomes=tuple(outcomes), **_means(runs))
-        if place.folder is not None and status == "complete":
-            place.folder.write_class_map(np.stack([run.class_map() for run in runs]))
+        if attempt is not None and status == "complete":
+            attempt.require_current()
+            attempt.folder.write_class_map(np.stack([run.class_map() for run in runs]))
+    except NotWritable:
+        raise  # nothing can be recorded on a full disk; the driver says so and stops
     except BaseException as error:
         if place.raises or isinstance(error, (SystemExit, GeneratorExit)):
             raise
         reason = _reason(error)
-        message = str(error) if reason in ("diverged", "bad_input", "interrupted") else traceback.format_exc()
+        message = str(error) if reason in ("diverged", "bad_input", "interrupted", "timeout") else traceback.format_exc()
         record = _record(config, pair, setup, stopwatch, "failed", reason=reason, message=message)
-    if place.folder is not None and record.reason != "interrupted":
-        place.folder.write_record(record)
+    if attempt is not None:
+        _leave(record, attempt, place.retries)
     return record
+
+
+def _leave(record: Record, attempt: Attempt, retries: Mapping[str, int]) -> None:
+    """Writes the record, unless the trial is not over: interrupted, taken over, or with a retry left for its failure."""
+    reason = record.reason
+    if reason == "interrupted":
+        return
+    failed_before = sum(failure["reason"] == reason for failure in attempt.folder.failures())
+    if reason is not None and failed_before < retries.get(reason, 0):
+        attempt.folder.append_failure(reason, record.message or "")
+        return
+    with suppress(Interrupted):
+        attempt.write_record(record)
 
 
 def source_inputs(config: Config, pair: DomainPair, seeds: Seeds) -> TrainingInputs:
@@ -124,13 +148,15 @@ def ensure_source_model(config: Config, pair: DomainPair, seeds: Seeds, folder: 
         obtain_source_model(config, source_inputs(config, pair, seeds), seeds, file)
 
 
-def _train(config: Config, pair: DomainPair, setup: Setup, place: Place) -> tuple[Status, list[SeedRun]]:
+def _train(
+    config: Config, pair: DomainPair, setup: Setup, place: Place, attempt: Attempt | None
+) -> tuple[Status, list[SeedRun]]:
     torch.set_num_threads(config.runtime.threads)
     if setup.select == "target_validation" and not config.labels.validation_per_class:
         raise UserError("select target_validation needs labels.validation_per_class of at least 1, got 0")
     runs = [_start_seed(config, pair, setup, seeds, place) for seeds in setup.seeds]
-    checkpoints = _Checkpoints(place.folder, outcome_hash(setup, flatten(config), pair.fingerprint, TRAINER_VERSION))
-    epoch, epochs = checkpoints.restore(runs), runs[0].training.epochs
+    checkpoints = _Checkpoints(attempt, outcome_hash(setup, flatten(config), pair.fingerprint, TRAINER_VERSION))
+    epoch, epochs, started = checkpoints.restore(runs), runs[0].training.epochs, time.monotonic()
     if epochs == 0:
         for run in runs:
             run.judge(0, {}, setup.select)
@@ -140,11 +166,16 @@ def _train(config: Config, pair: DomainPair, setup: Setup, place: Place) -> tupl
             if not run.is_finished:
                 run.advance(epoch, setup.select)
         report = _report(epoch, epochs, runs)
-        if place.folder is not None:
-            place.folder.append_progress(report)
+        if attempt is not None:
+            attempt.append_progress(report)
         place.on_report(report)
         if report["score"] < setup.cutoffs.get(epoch, -math.inf):
             return "pruned", runs
+        if place.should_stop():
+            checkpoints.save(runs, epoch)
+            raise Interrupted(f"stopped after epoch {epoch}")
+        if time.monotonic() - started > place.timeout_s:
+            raise TimedOut(f"epoch {epoch} of {epochs} ended after the {place.timeout_s:g} s that a trial may take")
         checkpoints.save_if_due(runs, epoch)
     checkpoints.save(runs, epoch)
     return "complete", runs
@@ -164,17 +195,22 @@ def _start_seed(config: Config, pair: DomainPair, setup: Setup, seeds: Seeds, pl
 class _Checkpoints:
     """A trial's last state, saved now and then; without a folder, nothing."""
 
-    def __init__(self, folder: TrialFolder | None, outcome_hash: str) -> None:
-        self.file = folder.checkpoint / "last.safetensors" if folder else None
-        self.best = folder.checkpoint / "best.safetensors" if folder else None
+    def __init__(self, attempt: Attempt | None, outcome_hash: str) -> None:
+        self.attempt = attempt
+        self.file = attempt.folder.checkpoint / "last.safetensors" if attempt else None
+        self.best = attempt.folder.checkpoint / "best.safetensors" if attempt else None
         self.outcome_hash = outcome_hash
         self.saved_at = time.monotonic()
 
     def restore(self, runs: Sequence[SeedRun]) -> int:
-        """The epoch that the runs go on from: 0 where there is no checkpoint."""
+        """The epoch that the runs go on from: 0 where there is no checkpoint, or a damaged one, which is set aside."""
         if self.file is None or not self.file.exists():
             return 0
-        tensors, facts = checkpoint.load(self.file)
+        try:
+            tensors, facts = checkpoint.load(self.file)
+        except UserError:
+            set_aside(self.file)
+            return 0
         if facts["outcome_hash"] != self.outcome_hash:
             raise UserError(f"{self.file}: is the checkpoint of another trial; choose an empty folder")
         for index, (run, run_facts) in enumerate(zip(runs, facts["runs"], strict=True)):
@@ -188,8 +224,9 @@ class _Checkpoints:
 
     def save(self, runs: Sequence[SeedRun], epoch: int) -> None:
         """Puts the runs' state in the place of the last one."""
-        if self.file is None or self.best is None:
+        if self.attempt is None or self.file is None or self.best is None:
             return
+        self.attempt.require_current()
         facts = {"epoch": epoch, "outcome_hash": self.outcome_hash, "runs": [run.facts() for run in runs]}
         checkpoint.save(self.file, _of_all(runs, SeedRun.tensors), facts)
         checkpoint.save(self.best, _of_all(runs, SeedRun.kept_weights), {"epochs": [run.epoch for run in runs]})
@@ -260,8 +297,10 @@ def _reason(error: BaseException) -> Reason:
         return "diverged"
     if isinstance(error, UserError):
         return "bad_input"
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
         return "interrupted"
+    if isinstance(error, TimedOut):
+        return "timeout"
     # PyTorch reports a failed CPU allocation as a plain RuntimeError.
     is_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
     return "out_of_memory" if is_memory else "error"

@@ -121,7 +121,7 @@ def write_run(
 def write_confirm(
     folder: Path,
     method: str,
-    values: Mapping[int, float | None | Reason],
+    values: Mapping[int, float | Reason | None],
     pair: str = PAIR,
     per_class: int = 3,
     config: Mapping[str, Value] | None = None,
@@ -130,7 +130,7 @@ def write_confirm(
     init: int = 0,
     fingerprint: str = "0123456789abcdef",
 ) -> None:
-    """Confirmations of one method on one pair: by seed the macro F1 on test, None (not yet scored) or a reason of failure.
+    """Confirmations of one method on one pair: by seed the macro F1 on test, None (unscored) or a reason of failure.
 
     `trials` makes the method a tuned one, whose winner was trial 0 of so many with score .9.
     """
@@ -181,7 +181,7 @@ def write_ledger(folder: Path, trials: int = 10, seeds: Sequence[int] = (41, 50,
     """
     bases = {"source_only": 0.4, "fine_tune": 0.6, "agsgtl": 0.7}
     pairs = (PAIR, "toy/b_to_a")
-    cells = [dict(method=m, pair=p, per_class=3, seed=s) for m in bases for p in pairs for s in seeds]
+    cells = [{"method": m, "pair": p, "per_class": 3, "seed": s} for m in bases for p in pairs for s in seeds]
     write_experiment(
         folder,
         pairs=list(pairs),

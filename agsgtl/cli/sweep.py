@@ -18,16 +18,18 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, what is done, and how long it may take.")] = False,
     address: Annotated[Optional[str], typer.Option(help="A standing Ray cluster; left out, Ray starts here.")] = None,  # noqa: UP045
     results: Results = Path("results"),
+    yes: Annotated[bool, typer.Option("--yes", help="Set trials aside that a changed file has made meaningless.")] = False,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Take the lease from a driver that seems alive.")] = False,
 ) -> int:
     """Search, confirm on fresh seeds, print the table; again: go on, or extend."""
     from agsgtl.tuning import dryrun
-    from agsgtl.tuning.sweep import print_end
+    from agsgtl.tuning.sweep import Orders, print_end
     from agsgtl.tuning.sweep import sweep as run_sweep
 
     if dry_run:
         print(dryrun.describe(experiment, results))
         return 0
-    end = run_sweep(experiment, results, address)
+    end = run_sweep(experiment, results, Orders(address, yes, take_over))
     print_end(end)
     if not end.is_interrupted:
         print(render(build_table([end.ledger.path]), "md"), end="")

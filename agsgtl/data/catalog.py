@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agsgtl.config import describe_errors
-from agsgtl.data.schema import CatalogEntry, CatalogPair, ClassRow, Domain, PairRules, PairSpec, SceneFiles, SceneOfCatalog
+from agsgtl.data.schema import (
+    CatalogEntry,
+    CatalogPair,
+    ClassRow,
+    Domain,
+    PairRules,
+    PairSpec,
+    SceneFiles,
+    SceneOfCatalog,
+)
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.yamlfile import read_yaml
 

@@ -15,8 +15,8 @@ from agsgtl.data import geofiles
 from agsgtl.data.axes import arrange
 from agsgtl.data.bands import BandPlan
 from agsgtl.data.catalog import FoundPair
-from agsgtl.data.readers import as_label_image, read_array
 from agsgtl.data.georeference import Georeference
+from agsgtl.data.readers import as_label_image, read_array
 from agsgtl.data.scene import Scene, cube_checksum, require_fitting
 from agsgtl.data.schema import Domain
 from agsgtl.data.scratch import in_c_order

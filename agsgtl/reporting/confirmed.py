@@ -18,7 +18,6 @@ from agsgtl.reporting.plan import Plan, read_plan
 from agsgtl.reporting.rows import KEYS, Row, list_rows, plan_cells, tag_records
 from agsgtl.reporting.tidy import collect, split_by
 
-
 _PLACE = [*KEYS, "pair"]
 
 
@@ -38,6 +37,14 @@ class Confirmed:
         cells = _cells(self, metric)
         averages = {row: average_cell([cells[row, pair] for pair in self.pairs]) for row in self.rows}
         return cells | {(row, AVERAGE): cell for row, cell in averages.items()}
+
+    @property
+    def pair_files(self) -> dict[str, str]:
+        """The file of each pair that is a user's own, by the pair's name."""
+        found: dict[str, str] = {}
+        for plan in self.plans:
+            found |= (plan.content or {}).get("pair_files") or {}
+        return found
 
     @functools.cached_property
     def progress(self) -> dict[tuple[Any, ...], tuple[int, Counter[str], int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,22 +56,39 @@ def explain_cell(results: Sequence[Path], cell: str) -> str:
     lines = [f"{row.name}, {name.column}, {TITLES[name.metric]}: {cell_text(shown)} (percent, n = {shown.n})", ""]
     records = _behind(confirmed, row, pairs)
     for _, record in records.iterrows():
-        lines += [*_describe(record, name.metric, openings.get((record["results"], record["record"]))), ""]
+        lines += [
+            *_describe(record, name.metric, openings.get((record["results"], record["record"])), confirmed.pair_files),
+            "",
+        ]
     missing = shown.planned - shown.recorded
     if missing:
         lines += [f"{missing} planned seeds have no record yet; `agsgtl sweep` on the same experiment runs them", ""]
     return "\n".join([*lines, *_provenance(confirmed, set(records["experiment"]))]).rstrip() + "\n"
 
 
-def command_for(record: pd.Series[Any]) -> str:
-    """The command that makes a record's training again, from the tidy frame's row: only what is not a default."""
+def command_for(record: pd.Series[Any], pair_files: Mapping[str, str]) -> str:
+    """The command that makes a record's training again, from the tidy frame's row: only what is not a default.
+
+    `pair_files` names the file of each pair that is a user's own.
+    """
     settings = []
     for path, known in HYPERPARAMETERS.items():
         value = record[path]
         if pd.notna(value) and value != known.default:
             settings += ["--set", f"{path}={_spell(value)}"]
-    seeds = ["--label-seed", str(record["label_seed"]), "--init-seed", str(record["init_seed"])]
-    words = ["agsgtl", "run", record["pair"], "--method", record["method"], *seeds, "--select", record["select"]]
+    seeds = ["--seed", str(record["label_seed"])]
+    if record["init_seed"] != record["label_seed"]:
+        seeds += ["--init-seed", str(record["init_seed"])]
+    words = [
+        "agsgtl",
+        "run",
+        pair_files.get(record["pair"], record["pair"]),
+        "--method",
+        record["method"],
+        *seeds,
+        "--select",
+        record["select"],
+    ]
     return shlex.join([*words, *settings])
 
 
@@ -97,7 +114,7 @@ def _behind(confirmed: Confirmed, row: Row, pairs: Sequence[str]) -> pd.DataFram
     return records[here].sort_values(["pair", "number", "init"])
 
 
-def _describe(record: pd.Series[Any], metric: str, opening: Opening | None) -> list[str]:
+def _describe(record: pd.Series[Any], metric: str, opening: Opening | None, pair_files: Mapping[str, str]) -> list[str]:
     value = percent(record[metric]) if pd.notna(record[metric]) else record["status"]
     path = Path(record["results"]) / record["record"]
     lines = [f"{value}  {path}"]
@@ -120,7 +137,7 @@ def _describe(record: pd.Series[Any], metric: str, opening: Opening | None) -> l
     if (path / "checkpoint").is_dir():
         lines.append(f"    checkpoint: {path / 'checkpoint'}")
     lines.append(f"    vault: {_vault(path, opening)}")
-    return [*lines, f"    again: {command_for(record)}"]
+    return [*lines, f"    again: {command_for(record, pair_files)}"]
 
 
 def _vault(path: Path, opening: Opening | None) -> str:

@@ -97,7 +97,7 @@ def _latex_table(block: Block) -> str:
     body = "\n".join(
         [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", title, head, r"\midrule", *lines, r"\bottomrule"]
     )
-    return rf"\adjustbox{{max width=\linewidth}}{{{body}" + "\n" + r"\end{tabular}}"
+    return _LATEX_FIT + "{" + body + "\n" + r"\end{tabular}}"
 
 
 def _mark_latex(text: Text) -> str:
@@ -163,13 +163,16 @@ _LATEX_SPECIALS = {
     "†": r"$\dagger$",
 }
 
+_LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+"""A table that is wider than the text is made to fit, a narrower one stays as it is."""
+
 _LATEX_FRAME = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
 \usepackage[T1]{fontenc}
 \usepackage{booktabs}
-\usepackage{adjustbox}
+\usepackage{graphicx}
 \begin{document}
-% A paper takes over what stands between here and 'end of table'; it needs booktabs and adjustbox.
+% A paper takes over what stands between here and 'end of table'; it needs booktabs and graphicx.
 \begin{table}
 \centering
 TABLES

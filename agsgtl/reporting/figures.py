@@ -200,9 +200,6 @@ def _folder(record: pd.Series[Any]) -> Path:
 
 def _open_pair(confirmed: Confirmed, name: str) -> tuple[DomainPair, LabelImage]:
     """The pair and its test labels; a user's own pair from the file that its experiment names."""
-    files: dict[str, str] = {}
-    for plan in confirmed.plans:
-        files |= (plan.content or {}).get("pair_files") or {}
-    place = files.get(name, name)
+    place = confirmed.pair_files.get(name, name)
     fingerprint = str(confirmed.records.loc[confirmed.records["pair"] == name, "pair_fingerprint"].iloc[0])
     return load_pair(place), LabelVault(place).test_labels(fingerprint)

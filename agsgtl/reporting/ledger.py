@@ -4,7 +4,7 @@ A study is (method, pair, k). Its trials and the confirmations are folders of th
 
     <method>/<pair>/<k>/trials/<n>/           a search trial; k is `sampled` where Optuna samples it
     confirm/<method>/<pair>/<k>/<seed>/       a confirmation; `<seed>.<i>` for its further initialisations
-        ask.json  attempts.jsonl  progress.jsonl  record.json  class_map.npy  scores.json  checkpoint/
+        ask.json  attempts.jsonl  progress.jsonl  failures.jsonl  record.json  class_map.npy  scores.json  checkpoint/
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agsgtl.durable import append_line, read_lines, replace, replace_bytes, write_once
-from agsgtl.reporting.record import Ask, Document, Identity, Record, Scores, ScoresFile, read_document, write_document
+from agsgtl.durable import append_line, read_lines, replace, replace_bytes, set_aside, write_once
+from agsgtl.errors import Interrupted, UserError
+from agsgtl.reporting.record import (
+    Ask,
+    Document,
+    Identity,
+    Reason,
+    Record,
+    Scores,
+    ScoresFile,
+    read_document,
+    write_document,
+)
 
 
 @dataclass(frozen=True)
@@ -77,21 +89,70 @@ class TrialFolder:
 
         replace(self.path / "class_map.npy", save)
 
-    def start_attempt(self) -> int:
-        """Logs that this process begins or goes on with the trial; the count of attempts so far, from 1."""
-        attempt = sum(1 for _ in read_lines(self.path / "attempts.jsonl")) + 1
-        entry = {"attempt": attempt, "host": socket.gethostname(), "process": os.getpid(), "time": time.time()}
-        append_line(self.path / "attempts.jsonl", entry)
-        return attempt
+    def mend(self) -> list[str]:
+        """Sets aside the documents here that cannot be parsed; a sentence for each. What they said is made again."""
+        said = []
+        for kind, name in ((Ask, "ask.json"), (Record, "record.json"), (ScoresFile, "scores.json")):
+            try:
+                _read_if_there(kind, self.path / name)
+            except UserError as error:
+                said.append(f"{error}; set aside as {set_aside(self.path / name).name}")
+        return said
 
-    def append_progress(self, entry: dict[str, Any]) -> None:
-        """Adds one report's line; not synced, since a trial that goes on reports the same again."""
-        append_line(self.path / "progress.jsonl", entry, sync=False)
+    def start_attempt(self) -> Attempt:
+        """Logs that this process begins or goes on with the trial; any earlier attempt may write no more."""
+        number = len(self.attempts()) + 1
+        token = uuid.uuid4().hex
+        entry = {"attempt": number, "host": socket.gethostname(), "process": os.getpid(), "time": time.time(), "token": token}
+        append_line(self.path / "attempts.jsonl", entry)
+        return Attempt(self, number, token)
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """A line for each start: attempt, host, process, time, token."""
+        return list(read_lines(self.path / "attempts.jsonl"))
+
+    def append_failure(self, reason: Reason, message: str) -> None:
+        """Notes a failure that is not final: the trial will be tried again."""
+        progress = self.progress()
+        epoch = progress[-1]["epoch"] if progress else 0
+        append_line(self.path / "failures.jsonl", {"reason": reason, "epoch": epoch, "message": message, "time": time.time()})
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The failures so far that were not final: reason, the epoch that had been reached, message, time."""
+        return list(read_lines(self.path / "failures.jsonl"))
 
     def progress(self) -> list[dict[str, Any]]:
         """One report an epoch, in the order of epochs; of an epoch reported twice, the later line."""
         by_epoch = {line["epoch"]: line for line in read_lines(self.path / "progress.jsonl") if "epoch" in line}
         return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a trial, and what it may write: nothing once a later attempt has started.
+
+    A worker that outlives its driver thus cannot overwrite what its successor writes.
+    """
+
+    folder: TrialFolder
+    number: int
+    token: str
+
+    def require_current(self) -> None:
+        """Raises Interrupted where a later attempt has started."""
+        attempts = self.folder.attempts()
+        if attempts and attempts[-1].get("token") != self.token:
+            raise Interrupted(f"attempt {self.number} was taken over by attempt {attempts[-1].get('attempt')}")
+
+    def append_progress(self, entry: dict[str, Any]) -> None:
+        """Adds one report's line; not synced, since a trial that goes on reports the same again."""
+        self.require_current()
+        append_line(self.folder.path / "progress.jsonl", entry, sync=False)
+
+    def write_record(self, record: Record) -> bool:
+        """Whether this call wrote the record; the first writer wins."""
+        self.require_current()
+        return self.folder.write_record(record)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agsgtl.config import Value, describe_errors, digest
 from agsgtl.durable import json_bytes
 from agsgtl.errors import UserError
-from agsgtl.evaluation.scores import Scores as Scores
+from agsgtl.evaluation.scores import Scores as Scores  # noqa: PLC0414 - a part of the ledger too
 from agsgtl.seeds import Seeds
 
 SCHEMA_VERSION = 1
@@ -70,11 +70,12 @@ class Setup(_Document):
 class Ask(Setup):
     """Everything that decides a trial's outcome, written before the trial starts.
 
-    `config` holds every hyperparameter by dotted path, `sampled` the part that Optuna chose. What a sampler keeps with a
+    `lease` is the number of the driver that asked; it decides nothing. `config` holds every hyperparameter by dotted path, `sampled` the part that Optuna chose. What a sampler keeps with a
     trial and with the study (CMA-ES its optimiser, NSGA-II the parents of a generation) is stored for the next asks.
     """
 
     schema_version: int = SCHEMA_VERSION
+    lease: int = 0
     config: dict[str, Value]
     pair_fingerprint: str
     trainer_version: int

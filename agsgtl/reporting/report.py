@@ -16,21 +16,20 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from agsgtl.durable import replace_bytes
-from agsgtl.errors import UserError
 from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.confirmed import Confirmed, confirmed_of
 from agsgtl.reporting.explain import command_for
 from agsgtl.reporting.export import html_table, render
 from agsgtl.reporting.figures import draw_all
-from agsgtl.reporting.layout import Block, Document, Text, interval_text, percent, words
+from agsgtl.reporting.layout import Block, interval_text, percent, words
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.plan import read_plan
 from agsgtl.reporting.rows import KEYS, Row
 from agsgtl.reporting.statistics import bca_interval, selection_regret, separate_spread, t_interval, winners_curse
 from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.table import TABLE_METRICS, table_of
-from agsgtl.reporting.views import class_tables, label_tables
 from agsgtl.reporting.vaultlog import read_looks
+from agsgtl.reporting.views import class_tables, label_tables
 
 _MOST_FIGURES = 60
 _PNG_DPI = 110
@@ -192,7 +191,7 @@ def _commands(confirmed: Confirmed) -> list[str]:
     sweep = [f"agsgtl sweep {plan.experiment}.yaml" for plan in confirmed.plans]
     done = confirmed.records[confirmed.records["status"] == "complete"]
     one_a_cell = done.sort_values(["number", "init"]).drop_duplicates([*KEYS, "pair"]).sort_values([*KEYS, "pair"])
-    return [*sweep, *(command_for(record) for _, record in one_a_cell.iterrows())]
+    return [*sweep, *(command_for(record, confirmed.pair_files) for _, record in one_a_cell.iterrows())]
 
 
 def _values_of(confirmed: Confirmed, row: Row, metric: str) -> pd.DataFrame:

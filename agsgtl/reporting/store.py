@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 from pyarrow import ArrowInvalid
+from pyarrow.parquet import read_table
 
 from agsgtl.durable import replace
 from agsgtl.errors import UserError
@@ -31,6 +32,17 @@ def stored_frame(results: Sequence[Path]) -> pd.DataFrame:
     return merge(concatenate(frames))
 
 
+def write_frame(results: Sequence[Path], out: Path) -> Path:
+    """Writes the merged tidy frame of some results folders to one Parquet file; its path.
+
+    Raises:
+        UserError: as `tidy.collect`, or the file cannot be written.
+    """
+    frame = stored_frame(results)
+    replace(out, lambda temporary: frame.to_parquet(temporary, index=False))
+    return out
+
+
 def store_path(results: Path) -> Path:
     """Where a folder's tidy frame is kept."""
     return results / "tables" / "records.parquet"
@@ -41,14 +53,17 @@ def _refresh(results: Path) -> pd.DataFrame:
         raise UserError(f"{results}: there is no such folder of results; `agsgtl sweep EXPERIMENT` makes one")
     stamps = {path.relative_to(results).as_posix(): _stamp(path) for path in find_trials(results)}
     stored = _read(store_path(results))
-    fresh = stored[stored[STAMP] == stored["record"].map(stamps)] if len(stored) else stored
+    current = stored[STAMP] == stored["record"].map(stamps)
+    fresh = stored if current.all() else stored[current]
     known = set(fresh["record"])
     new = read_trials([results / name for name in stamps if name not in known], results)
     if len(new) or len(fresh) < len(stored):
         new[STAMP] = new["record"].map(stamps).astype("string")
         fresh = concatenate([fresh, new])
         _write(fresh, store_path(results))
-    return fresh.drop(columns=STAMP).assign(results=pd.Series(str(results), index=fresh.index, dtype="string"))
+    del fresh[STAMP]
+    fresh["results"] = pd.Series(str(results), index=fresh.index, dtype="string")
+    return fresh
 
 
 def _stamp(folder: Path) -> str:
@@ -66,7 +81,9 @@ def _signature(path: str) -> str:
 def _read(path: Path) -> pd.DataFrame:
     """The stored frame; an unreadable file is as good as none."""
     try:
-        return pd.read_parquet(path)
+        # Column by column, each freed once it is converted: half the memory of pandas.read_parquet.
+        frame: pd.DataFrame = read_table(path, memory_map=True).to_pandas(split_blocks=True, self_destruct=True)
+        return frame
     except (OSError, ArrowInvalid):
         return empty().assign(**{STAMP: pd.Series(dtype="string")})
 

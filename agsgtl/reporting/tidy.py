@@ -98,10 +98,12 @@ def merge(frame: pd.DataFrame) -> pd.DataFrame:
         UserError: two folders hold the same identity with different config hashes.
     """
     _refuse_conflicts(frame)
-    rank = frame.assign(_rank=frame["macro_f1"].isna() * 2 + (frame["status"] != "complete").astype(int))
-    rank = rank.sort_values([*IDENTITY, "_rank", "results", "label_seed", "init_seed"], kind="stable")
-    kept = rank.groupby(IDENTITY, dropna=False)["results"].transform("first")
-    return rank[rank["results"] == kept].drop(columns="_rank").reset_index(drop=True)
+    # Only the columns that decide are copied and sorted: the whole frame may be hundreds of MiB.
+    keys = frame[[*IDENTITY, "results", "label_seed", "init_seed"]].copy()
+    keys["rank"] = frame["macro_f1"].isna() * 2 + (frame["status"] != "complete").astype(int)
+    keys = keys.sort_values([*IDENTITY, "rank", "results", "label_seed", "init_seed"], kind="stable")
+    chosen = keys.groupby(IDENTITY, dropna=False)["results"].transform("first")
+    return frame.loc[keys.index[keys["results"] == chosen]].reset_index(drop=True)
 
 
 def split_by(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:

@@ -7,6 +7,7 @@ from typing import final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimize
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.training.training import Training
+
+Spectra = NDArray[np.float64]
 
 Domain = tuple[Tensor, LabelledPixels]
 
@@ -81,20 +84,18 @@ class LinearDiscriminant(Training):
     """Pixel-wise linear discriminant analysis of the labelled target spectra, without any spatial context.
 
     The covariance is shrunk by Ledoit and Wolf's formula (2004, doi:10.1016/S0047-259X(03)00096-4), as scikit-learn does
-    for `shrinkage="auto"`.
+    for `shrinkage="auto"`. One labelled pixel a class says nothing of the covariance: then it is the identity, and the
+    nearest class spectrum wins.
     """
 
     def __init__(self, inputs: TrainingInputs) -> None:
         super().__init__(inputs, epochs=0)
         labelled = inputs.target_train
         spectra = at_pixels(inputs.target_cube, labelled.pixels).double().cpu().numpy()
-        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(spectra, labelled.labels.cpu().numpy())
-        bands = spectra.shape[1]
-        # With two classes scikit-learn keeps one discriminant, the second class's against the first's.
-        coefficients = model.coef_ if inputs.classes > 2 else np.vstack([np.zeros((1, bands)), model.coef_])
-        intercepts = model.intercept_ if inputs.classes > 2 else np.concatenate([[0.0], model.intercept_])
-        self.coefficients = torch.from_numpy(coefficients).reshape(inputs.classes, bands)
-        self.intercepts = torch.from_numpy(np.asarray(intercepts))
+        labels = labelled.labels.cpu().numpy()
+        fit = _fit_nearest_spectrum if len(labels) == inputs.classes else _fit_shrunk_covariance
+        coefficients, intercepts = fit(spectra, labels)
+        self.coefficients, self.intercepts = torch.from_numpy(coefficients), torch.from_numpy(intercepts)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Never asked for: the fit is closed-form."""
@@ -119,3 +120,18 @@ class LinearDiscriminant(Training):
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Puts such weights back."""
         self.coefficients, self.intercepts = weights["coefficients"], weights["intercepts"]
+
+
+def _fit_shrunk_covariance(spectra: Spectra, labels: NDArray[np.int64]) -> tuple[Spectra, Spectra]:
+    """Coefficients (K, bands) and intercepts (K,) of n spectra (n, bands) with classes (n,)."""
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(spectra, labels)
+    coefficients, intercepts = np.asarray(model.coef_), np.asarray(model.intercept_)
+    if len(intercepts) == 1:  # of two classes scikit-learn keeps one discriminant, the second's against the first's
+        return np.vstack([np.zeros_like(coefficients), coefficients]), np.concatenate([[0.0], intercepts])
+    return coefficients, intercepts
+
+
+def _fit_nearest_spectrum(spectra: Spectra, labels: NDArray[np.int64]) -> tuple[Spectra, Spectra]:
+    """The same for one spectrum a class and the identity as covariance."""
+    means = spectra[np.argsort(labels)]
+    return means, -0.5 * np.square(means).sum(axis=1)

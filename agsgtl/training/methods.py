@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
-
 from agsgtl.config import HYPERPARAMETERS, Config
 from agsgtl.errors import UserError, did_you_mean
-from agsgtl.models.networks import Segmenter, build_discriminator, build_segmenter
+from agsgtl.models.networks import Segmenter, build_discriminator, build_segmenter, placed
 from agsgtl.seeds import derive_seed
 from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.training.baselines import LinearDiscriminant, SupervisedTraining
@@ -69,8 +67,8 @@ def _linear_discriminant(config: Config, inputs: TrainingInputs, source: Tensors
 
 
 def _adversarial(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
-    discriminator = build_discriminator(config, inputs.classes, derive_seed(seed, "discriminator"))
-    discriminator.to(inputs.target_cube.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fresh = build_discriminator(config, inputs.classes, derive_seed(seed, "discriminator"))
+    discriminator = placed(fresh, inputs.target_cube.device)
     frozen, target = _segmenter(config, inputs, seed, source), _segmenter(config, inputs, seed, source)
     return AdversarialTraining(config, inputs, frozen, target, discriminator, derive_seed(seed, "unlabelled"))
 
@@ -79,7 +77,7 @@ def _segmenter(config: Config, inputs: TrainingInputs, seed: int, weights: Tenso
     segmenter = build_segmenter(config, inputs.bands, inputs.classes, derive_seed(seed, "segmenter"))
     if weights is not None:
         segmenter.load_state_dict(weights)
-    return segmenter.to(inputs.target_cube.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed(segmenter, inputs.target_cube.device)
 
 
 _EVERYWHERE = ("data.", "labels.", "runtime.")

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from agsgtl.config import Config, digest, flatten
-from agsgtl.errors import Diverged
-from agsgtl.models.networks import Segmenter, build_segmenter
+from agsgtl.durable import set_aside
+from agsgtl.errors import Diverged, UserError
+from agsgtl.models.networks import Segmenter, build_segmenter, placed
 from agsgtl.seeds import Seeds, derive_seed
 from agsgtl.training import TRAINER_VERSION, checkpoint
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
@@ -68,9 +69,12 @@ def obtain_source_model(
 ) -> SourceModel:
     """The source model in `file`, or one trained now, and kept there."""
     if file is not None and file.exists():
-        return _load(file)
-    segmenter = build_segmenter(config, inputs.bands, inputs.classes, derive_seed(seeds.init, "segmenter"))
-    segmenter.to(inputs.source_cube.device, memory_format=torch.channels_last)
+        try:
+            return _load(file)
+        except UserError:
+            set_aside(file)  # damaged: what follows makes the same model again
+    fresh = build_segmenter(config, inputs.bands, inputs.classes, derive_seed(seeds.init, "segmenter"))
+    segmenter = placed(fresh, inputs.source_cube.device)
     model = pretrain(config, inputs, segmenter)
     if file is not None:
         _save(model, file, seeds)

@@ -19,12 +19,10 @@ from agsgtl.tuning.experiment import Resources
 from agsgtl.tuning.searcher import LedgerSearcher
 from agsgtl.tuning.worker import work
 
-RESTARTS = 3
-"""How often Ray starts a job again whose worker died; each goes on from its checkpoint."""
-
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "600",
@@ -80,7 +78,7 @@ def run_jobs(searcher: LedgerSearcher, resources: Resources, folder: Path, callb
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex,
             storage_path=str(storage.resolve()),
-            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            failure_config=tune.FailureConfig(max_failures=0),  # the queue issues a lost trial again, by the experiment's rules
             callbacks=list(callbacks),
             verbose=0,
         ),

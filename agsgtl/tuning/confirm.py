@@ -52,7 +52,7 @@ def _tuned_choice(study: Study, winner: Outcome) -> Choice:
     return Choice(name.method, name.pair, winner.per_class, configure(values, origin=experiment.origin), origin)
 
 
-def confirmation_asks(experiment: Experiment, choice: Choice) -> list[Ask]:
+def confirmation_asks(experiment: Experiment, choice: Choice, lease: int = 0) -> list[Ask]:
     """One ask for each confirmation seed and initialisation; the label draw has the seed's own number."""
     asks = []
     for seed in experiment.file.confirm.seeds:
@@ -70,17 +70,18 @@ def confirmation_asks(experiment: Experiment, choice: Choice) -> list[Ask]:
             setup = Setup(
                 identity=identity, seeds=(seeds,), select=experiment.file.search.select, origin=choice.origin
             )
-            asks.append(make_ask(choice.config, experiment.pairs[choice.pair], setup))
+            asks.append(make_ask(choice.config, experiment.pairs[choice.pair], setup, lease=lease))
     return asks
 
 
-def issue(ledger: Ledger, ask: Ask) -> TrialFolder:
+def issue(ledger: Ledger, ask: Ask, notices: list[str]) -> TrialFolder:
     """The folder of a confirmation, with its ask in place.
 
     A confirmation of another configuration that lies there, since the search was extended and has another winner now, is
-    set aside under `superseded/` first; nothing is deleted.
+    set aside under `superseded/` first; nothing is deleted. `notices` gets a sentence for each damaged file.
     """
     folder = ledger.folder(ask.identity)
+    notices += folder.mend()
     there = folder.ask()
     if there is not None and there.config_hash != ask.config_hash:
         move_folder(folder.path, ledger.path / "superseded" / there.config_hash / folder.path.relative_to(ledger.path))

@@ -7,7 +7,7 @@ from pathlib import Path
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.confirm import score_records
-from agsgtl.tuning.sweep import only_driver
+from agsgtl.tuning.lease import only_driver
 from agsgtl.yamlfile import read_yaml
 
 

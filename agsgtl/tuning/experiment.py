@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,7 +14,7 @@ from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure, describe_e
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair, load_pair
 from agsgtl.errors import UserError
-from agsgtl.reporting.record import SelectionRule
+from agsgtl.reporting.record import Reason, SelectionRule
 from agsgtl.training.methods import METHODS, method
 from agsgtl.tuning.rungs import Rungs
 from agsgtl.tuning.samplers import MULTI_OBJECTIVE
@@ -97,6 +97,30 @@ class Resources(_Part):
         return self
 
 
+class Failures(_Part):
+    """What becomes of a trial that fails: how often it is tried again, by the kind of failure; null is without limit.
+
+    A process or node that is lost does not count, unless it is lost three times without an epoch of progress. Out of
+    memory is tried once more, alone on its device. A trial that diverges would diverge again.
+    """
+
+    retries: dict[Reason, int | None] = {}
+    timeout_s: float | None = Field(None, gt=0)
+
+    @property
+    def allowed(self) -> dict[Reason, int | None]:
+        """The defaults, with the file's in their place."""
+        defaults: dict[Reason, int | None] = {"node_lost": None, "interrupted": None, "out_of_memory": 1}
+        return {reason: 0 for reason in get_args(Reason)} | defaults | self.retries
+
+    @model_validator(mode="after")
+    def _not_negative(self) -> Self:
+        negative = {reason: count for reason, count in self.retries.items() if count is not None and count < 0}
+        if negative:
+            raise ValueError(f"failures.retries must be at least 0, or null for no limit, got {negative}")
+        return self
+
+
 class ExperimentFile(_Part):
     """The file as it is written; all but name, pairs and search.spaces has a default."""
 
@@ -104,8 +128,9 @@ class ExperimentFile(_Part):
     pairs: list[str] = Field(min_length=1)
     trial: dict[str, bool | int | float | str] = {}
     search: SearchSettings
-    confirm: ConfirmSettings = Field(default_factory=ConfirmSettings)
-    resources: Resources = Field(default_factory=Resources)
+    confirm: ConfirmSettings = Field(default_factory=lambda: ConfirmSettings())
+    resources: Resources = Field(default_factory=lambda: Resources())
+    failures: Failures = Field(default_factory=lambda: Failures())
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

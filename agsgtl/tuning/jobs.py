@@ -7,6 +7,7 @@ the end of the sweep and no result: each study's asks depend on its own trials a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -28,7 +29,8 @@ JobKind = Literal["source_model", "trial"]
 class Job:
     """One piece of work for one worker: a source model of a pair, or a trial whose folder holds its ask.
 
-    `key` names it among all jobs; `folder` is relative to the results folder.
+    `key` names it among all jobs; `folder` is relative to the results folder. A job that `is_alone` runs while nothing else
+    does: it ran out of memory before.
     """
 
     kind: JobKind
@@ -37,6 +39,7 @@ class Job:
     folder: str
     config: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
+    is_alone: bool = False
 
 
 @dataclass
@@ -47,14 +50,17 @@ class _Waiting:
     ask: Ask
     models: list[Job]
     work: float
+    is_alone: bool = False
 
 
 class JobQueue:
     """The jobs of one experiment, as its ledger stands."""
 
-    def __init__(self, experiment: Experiment, ledger: Ledger, concurrency: int) -> None:
-        self.experiment, self.ledger = experiment, ledger
-        self.studies = [Study(name, experiment, ledger, concurrency) for name in study_names(experiment)]
+    def __init__(self, experiment: Experiment, ledger: Ledger, concurrency: int, lease: int = 0) -> None:
+        self.experiment, self.ledger, self.concurrency, self.lease = experiment, ledger, concurrency, lease
+        self.studies = [Study(name, experiment, ledger, concurrency, lease) for name in study_names(experiment)]
+        self.notices = [notice for study in self.studies for notice in study.notices]
+        self.is_stopping = False
         self._by_name = {study.name: study for study in self.studies}
         self.running: dict[str, Job] = {}
         self.failed_models: set[str] = set()
@@ -72,27 +78,39 @@ class JobQueue:
         """Whether nothing runs and nothing is left to run."""
         return not self.running and not self._waiting and all(study.is_done for study in self.studies)
 
+    def stop(self) -> None:
+        """Hands out nothing more; what runs is let go on until it has saved its checkpoint."""
+        self.is_stopping = True
+
     def next(self) -> Job | None:
-        """The job to start now; None where all that is left waits for something that runs."""
-        while True:
+        """The job to start now; None where all that is left waits for something that runs, or after a stop."""
+        while not (self.is_stopping or any(job.is_alone for job in self.running.values())):
             candidates = list(self._candidates())
             if not candidates:
                 return None
             _, ready = max(candidates, key=lambda candidate: candidate[0])
+            if isinstance(ready, Job) and ready.is_alone and self.running:
+                return None  # wait until the device is free
             if isinstance(ready, Job):
                 self.running[ready.key] = ready
                 return ready
             folder, _ = ready.ask()
             self._wait_for(folder, ready.name.method)
+        return None
 
     def done(self, job: Job) -> None:
-        """Takes note that a job has ended, well or not; a trial's record is in the ledger by then."""
+        """Takes note that a job has ended, well or not; a trial that left no record is issued again."""
         del self.running[job.key]
         if job.kind == "source_model":
             if not source_model_file(self.ledger.pretrained, job.folder).exists():
                 self.failed_models.add(job.key)  # the trials that need it try it themselves and record why it fails
             return
-        waiting = self._waiting.pop(job.key)
+        waiting = self._waiting[job.key]
+        if not waiting.folder.has_record():
+            failures = waiting.folder.failures()
+            waiting.is_alone = bool(failures) and failures[-1]["reason"] == "out_of_memory"
+            return
+        del self._waiting[job.key]
         if study := self._study_of(waiting.ask):
             study.finish(waiting.folder)
         else:
@@ -105,7 +123,8 @@ class JobQueue:
                 continue
             missing = [model for model in waiting.models if not self._model_is_settled(model)]
             if not missing:
-                yield waiting.work, Job("trial", key, waiting.ask.identity.pair, key)
+                first = math.inf if waiting.is_alone else waiting.work
+                yield first, Job("trial", key, waiting.ask.identity.pair, key, is_alone=waiting.is_alone)
             for model in missing:
                 if model.key not in self.running:
                     yield waiting.work, model
@@ -163,8 +182,8 @@ class JobQueue:
         self._planned.add(name)
         self.choices += choices
         for choice in choices:
-            for ask in confirmation_asks(self.experiment, choice):
-                folder = issue(self.ledger, ask)
+            for ask in confirmation_asks(self.experiment, choice, self.lease):
+                folder = issue(self.ledger, ask, self.notices)
                 if folder.has_record():
                     self.confirmed += 1
                 else:

@@ -28,7 +28,7 @@ class Progress(tune.Callback):
         self.console = Console(stderr=True)
         self.live = Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
 
-    def setup(self, **info: Any) -> None:
+    def setup(self, *args: Any, **info: Any) -> None:
         """Starts the display."""
         if self.live:
             self.live.start()

@@ -3,53 +3,90 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.trial import failed_record
 from agsgtl.tuning.jobs import Job, JobQueue
 
 
-class LedgerSearcher(Searcher):
-    """Hands out the jobs of a queue, never more at once than there are slots.
+DEATHS = 3
+"""So many lost workers in a row without an epoch between them are the trial's own fault."""
 
-    Optuna is not told here: a `Study` is, from the record. What Ray knows of a trial is its end.
+LIMITLESS = 10**9
+
+
+class LedgerSearcher(Searcher):
+    """Hands out the jobs of a queue, never more at once than there are slots, while the driver holds its lease.
+
+    Optuna is not told here: a `Study` is, from the record. What Ray knows of a trial is its end. An error that ends the
+    sweep (a full disk, a lost lease) is kept in `fatal`: raised inside Tune, it would come out as something else.
     """
 
-    def __init__(self, queue: JobQueue, slots: int) -> None:
+    def __init__(self, queue: JobQueue, slots: int, require_lease: Callable[[], None]) -> None:
         super().__init__(metric="ended_at", mode="max")
-        self.queue, self.slots = queue, slots
+        self.queue, self.slots, self.require_lease = queue, slots, require_lease
+        self.fatal: UserError | None = None
         self.jobs: dict[str, Job] = {}
         self.spans: list[dict[str, Any]] = []
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The next job as a Ray trial's config, None where one has to wait, FINISHED at the end."""
-        if self.queue.is_finished:
+        if self.queue.is_finished or self.fatal or (self.queue.is_stopping and not self.queue.running):
             return str(Searcher.FINISHED)
         if len(self.queue.running) >= self.slots:
             return None
-        job = self.queue.next()
+        try:
+            self.require_lease()
+            job = self.queue.next()
+        except UserError as error:
+            self.fatal = error
+            return None
         if job is None:
             return None
         self.jobs[trial_id] = job
-        return {"job": {**dataclasses.asdict(job), "results": str(self.queue.ledger.path)}}
+        return {"job": {**dataclasses.asdict(job), **self._surroundings()}}
+
+    def _surroundings(self) -> dict[str, Any]:
+        """What a worker needs besides the job: where the ledger is, who asks, and what becomes of failures."""
+        failures = self.queue.experiment.file.failures
+        retries = {reason: LIMITLESS if count is None else count for reason, count in failures.allowed.items()}
+        return {
+            "results": str(self.queue.ledger.path),
+            "lease": self.queue.lease,
+            "retries": retries,
+            "timeout_s": failures.timeout_s or math.inf,
+        }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Takes note of a job's end; a trial whose worker died for good gets its record here."""
         job = self.jobs.pop(trial_id)
         if result and "cpu_s" in result:
             self.spans.append({name: result[name] for name in ("started_at", "ended_at", "cpu_s")})
-        if job.kind == "trial":
-            self._require_record(TrialFolder(self.queue.ledger.path / job.folder))
-        self.queue.done(job)
+        try:
+            if error and job.kind == "trial":
+                self._note_death(TrialFolder(self.queue.ledger.path / job.folder))
+            self.queue.done(job)
+        except UserError as fatal:
+            self.fatal = fatal
 
-    def _require_record(self, folder: TrialFolder) -> None:
+    def _note_death(self, folder: TrialFolder) -> None:
+        """A worker's process or its node is gone: the trial goes on elsewhere, unless it dies where it stands."""
         ask = folder.ask()
-        if ask is not None and not folder.has_record():
-            message = "the worker's process died again and again without leaving a record; see Ray's logs on its host"
-            folder.write_record(failed_record(ask, "error", message))
+        if ask is None or folder.has_record():
+            return
+        message = "the worker's process or its node was lost; Ray's logs on its host may say why"
+        folder.append_failure("node_lost", message)
+        deaths = [failure for failure in folder.failures() if failure["reason"] == "node_lost"]
+        stuck = len(deaths) >= DEATHS and len({death["epoch"] for death in deaths[-DEATHS:]}) == 1
+        allowed = self.queue.experiment.file.failures.allowed["node_lost"]
+        if stuck or (allowed is not None and len(deaths) > allowed):
+            folder.write_record(failed_record(ask, "node_lost", f"{message}; {len(deaths)} times"))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: progress is read from the ledger."""

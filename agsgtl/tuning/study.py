@@ -13,9 +13,11 @@ from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from agsgtl.config import Value, configure
+from agsgtl.durable import set_aside
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask, Identity, Reason, Record, Setup, Status
@@ -57,12 +59,13 @@ class Outcome:
 class Study:
     """The asks and outcomes of one study, and Optuna's view of them."""
 
-    def __init__(self, name: StudyName, experiment: Experiment, ledger: Ledger, concurrency: int) -> None:
+    def __init__(self, name: StudyName, experiment: Experiment, ledger: Ledger, concurrency: int, lease: int = 0) -> None:
         self.name, self.experiment, self.ledger, self.concurrency = name, experiment, ledger, concurrency
+        self.lease, self.notices = lease, list[str]()
         self.search, self.pair = experiment.file.search, experiment.pairs[name.pair]
         self.space = experiment.spaces[name.method]
         two_objectives = self.search.objectives == "score_and_labels"
-        directions = ["maximize", "minimize"] if two_objectives else ["maximize"]
+        directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE] if two_objectives else [StudyDirection.MAXIMIZE]
         self.optuna = optuna.create_study(directions=directions)
         self.outcomes: dict[int, Outcome] = {}
         self.asked = 0
@@ -109,6 +112,14 @@ class Study:
         record = folder.record()
         if record is not None:
             self.outcomes[record.identity.number] = self._outcome(record, folder)
+
+    def _finish_if_same(self, folder: TrialFolder, ask: Ask) -> None:
+        """Takes a record that was there before this driver, unless it answers another ask."""
+        record = folder.record()
+        if record is not None and record.config_hash != ask.config_hash:
+            place = set_aside(folder.path / "record.json")
+            self.notices.append(f"{folder.path}: the record answers another ask; set aside as {place.name}")
+        self.finish(folder)
 
     def unfinished(self) -> list[TrialFolder]:
         """Trials that were asked and have no record: they are issued again."""
@@ -158,7 +169,9 @@ class Study:
             cutoffs=rungs.cutoffs(known, epochs) if rungs else {},
         )
         distributions = {path: distribution_to_json(entry) for path, entry in self.space.distributions.items()}
-        return make_ask(config, self.pair, setup, sampled=params, distributions=distributions, **attributes)
+        return make_ask(
+            config, self.pair, setup, lease=self.lease, sampled=params, distributions=distributions, **attributes
+        )
 
     def _study_attributes(self) -> dict[str, Any]:
         # Optuna has no public way to a study's system attributes any more; NSGA-II's parents lie there.
@@ -166,10 +179,18 @@ class Study:
 
     def _rebuild(self) -> None:
         """Optuna's trials as the ledger has them: all running at first, told as asks make them visible."""
-        for number, folder in enumerate(self.ledger.trials(str(self.name))):
-            ask = folder.ask() if folder.path.name == str(number) else None
+        numbers = [int(folder.path.name) for folder in self.ledger.trials(str(self.name))]
+        for number in range(max(numbers, default=-1) + 1):
+            folder = self._folder(number)
+            self.notices += folder.mend()
+            ask = folder.ask()
             if ask is None:
-                break  # killed between the folder and the ask: this number is asked again
+                # Killed before the ask, or the ask was damaged: the same question is put again.
+                if number == max(numbers):
+                    break
+                folder, ask = self.ask()
+                self._finish_if_same(folder, ask)
+                continue
             self._require_same(ask, folder)
             require_harmless(ask.sampler_attributes, str(folder.path / "ask.json"))
             self.optuna.add_trial(
@@ -183,7 +204,7 @@ class Study:
             for name, value in ask.study_attributes.items():
                 self.optuna._storage.set_study_system_attr(self.optuna._study_id, name, value)
             self.asked += 1
-            self.finish(folder)
+            self._finish_if_same(folder, ask)
 
     def _require_same(self, ask: Ask, folder: TrialFolder) -> None:
         if ask.trainer_version != TRAINER_VERSION or ask.pair_fingerprint != self.pair.fingerprint:
@@ -199,12 +220,20 @@ class Study:
         if outcome.status == "complete":
             values = [outcome.score or 0.0]
             self.optuna.tell(number, values + ([float(outcome.labels)] if len(self.optuna.directions) == 2 else []))
+        elif outcome.reason == "out_of_memory":
+            # The configuration is not bad but impossible here: a violated constraint keeps samplers away from its kind.
+            lowest = min((known.score for known in self.outcomes.values() if known.score is not None), default=0.0)
+            self._trial(number).set_constraint("memory", 1.0)
+            self.optuna.tell(number, [lowest] + ([float(outcome.labels)] if len(self.optuna.directions) == 2 else []))
         elif outcome.status == "pruned" and outcome.score is not None:
-            optuna.Trial(self.optuna, self.optuna.trials[number]._trial_id).report(outcome.score, outcome.epochs)
+            self._trial(number).report(outcome.score, outcome.epochs)
             self.optuna.tell(number, state=TrialState.PRUNED)
         else:
             self.optuna.tell(number, state=TrialState.FAIL)
         self._told.add(number)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self.optuna, self.optuna.trials[number]._trial_id)
 
     def _outcome(self, record: Record, folder: TrialFolder) -> Outcome:
         rungs = self.search.rungs

@@ -14,9 +14,11 @@ from ray import tune
 from agsgtl.config import configure
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.pairing import DomainPair
+from agsgtl.durable import NotWritable
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.seeds import Seeds
 from agsgtl.trial import Place, Report, ensure_source_model, failed_record, run_trial
+from agsgtl.tuning.stopping import stop_file
 
 REPORT_EVERY_S = 1.0
 """Seconds between reports to the driver; the ledger gets every epoch."""
@@ -52,7 +54,11 @@ def _run_trial(ledger: Ledger, job: dict[str, Any]) -> None:
     try:
         pair = _mapped_pair(ledger.path, job["pair"])
         config = configure(ask.config, origin=str(folder.path / "ask.json"))
-        run_trial(config, pair, ask, Place(folder, ledger.pretrained, _Reporter()))
+        stop = stop_file(ledger.path, job["lease"])
+        place = Place(folder, ledger.pretrained, _Reporter(), stop.exists, job["timeout_s"], job["retries"])
+        run_trial(config, pair, ask, place)
+    except NotWritable:
+        raise  # the driver meets the same and stops
     except Exception:
         folder.write_record(failed_record(ask, "error", traceback.format_exc()))
 

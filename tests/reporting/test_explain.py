@@ -27,15 +27,28 @@ def folder(tmp_path: Path) -> Path:
 def test_a_cell_is_traced_to_records_seeds_data_and_commit(folder: Path) -> None:
     text = explain_cell([folder], f"agsgtl:{PAIR}")
     assert text.startswith(f"agsgtl, {PAIR}, Macro F1: 55.0 ± 7.1")
-    assert f"50.0  {folder}/confirm/agsgtl/{PAIR}/3/41" in text and "labels 50, init 50" in text
-    assert "trial 0 of 30" in text and "fingerprint 0123456789abcdef" in text and "torch 2.13.0" in text
-    assert "commit: abc123" in text and "sha-of-data" in text and "record unchanged since" in text
+    assert f"50.0  {folder}/confirm/agsgtl/{PAIR}/3/41" in text
+    assert "labels 50, init 50" in text
+    assert "trial 0 of 30" in text
+    assert "fingerprint 0123456789abcdef" in text
+    assert "torch 2.13.0" in text
+    assert "commit: abc123" in text
+    assert "sha-of-data" in text
+    assert "record unchanged since" in text
 
 
 def test_the_command_holds_every_setting_that_is_no_default(folder: Path) -> None:
-    (command,) = [line for line in explain_cell([folder], f"agsgtl:{PAIR}").splitlines() if "--label-seed 41" in line]
+    (command,) = [line for line in explain_cell([folder], f"agsgtl:{PAIR}").splitlines() if "--seed 41" in line]
     expected = "--select target_validation --set labels.per_class=3 --set loss.entropy=0.25"
-    assert command.endswith(f"agsgtl run {PAIR} --method agsgtl --label-seed 41 --init-seed 41 {expected}")
+    assert command.endswith(f"agsgtl run {PAIR} --method agsgtl --seed 41 {expected}")
+
+
+def test_a_users_own_pair_is_named_by_its_file(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "demo", pair_files={"mine": "pairs/mine.yaml"})
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5}, pair="mine", init=1)
+    assert "agsgtl run pairs/mine.yaml --method lda --seed 41 --init-seed 1041" in explain_cell(
+        [tmp_path / "demo"], "lda:mine"
+    )
 
 
 def test_a_record_changed_after_it_was_scored_is_called_out(folder: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from agsgtl.reporting.cells import Cell
 from agsgtl.reporting.export import render
 from agsgtl.reporting.layout import cell_text
 from agsgtl.reporting.table import build_table
+from agsgtl.reporting.views import build_view
 
 FORMATS = ("csv", "md", "latex", "html")
 
@@ -36,14 +39,15 @@ def test_a_cell_says_what_it_is(cell: Cell, text: str) -> None:
     assert cell_text(cell) == text
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_the_same_records_give_the_same_bytes(tmp_path: Path, format: str) -> None:
-    one, two = write_ledger(tmp_path / "x/demo"), write_ledger(tmp_path / "y/demo")
-    assert render(build_table([one]), format) == render(build_table([two]), format)
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    one, two = build_table([write_ledger(tmp_path / "x/demo")]), build_table([write_ledger(tmp_path / "y/demo")])
     write_confirm(tmp_path / "more", "lda", {41: 0.5})
-    more = tmp_path / "more"
-    assert render(build_table([one, more]), format) == render(build_table([more, one]), format)
-    assert str(tmp_path) not in render(build_table([one]), format)
+    folders = [tmp_path / "x/demo", tmp_path / "more"]
+    forth, back = build_table(folders), build_table(folders[::-1])
+    for format in FORMATS:
+        assert render(one, format) == render(two, format)
+        assert render(forth, format) == render(back, format)
+        assert str(tmp_path) not in render(one, format)
 
 
 def test_csv_reads_back_with_metrics_as_blocks(tmp_path: Path) -> None:
@@ -56,7 +60,8 @@ def test_csv_reads_back_with_metrics_as_blocks(tmp_path: Path) -> None:
 
 def test_markdown_has_a_section_a_metric(tmp_path: Path) -> None:
     text = render(build_table([write_ledger(tmp_path / "demo")]), "md")
-    assert "### Macro F1 (%)" in text and "### Overall accuracy (%)" in text
+    assert "### Macro F1 (%)" in text
+    assert "### Overall accuracy (%)" in text
     assert "| <u>61.0 ± 1.0</u> † |" in text
     assert "average: agsgtl − fine_tune = 10.0 [10.0, 10.0], p = .250, Holm p = 1, n = 3" in text
     assert "| agsgtl | 10 trials | **71.0 ± 1.0** | **81.0 ± 1.0** | **76.0 ± 1.0** |" in text
@@ -64,15 +69,32 @@ def test_markdown_has_a_section_a_metric(tmp_path: Path) -> None:
 
 def test_latex_escapes_names_and_uses_booktabs(tmp_path: Path) -> None:
     text = render(build_table([write_ledger(tmp_path / "demo")]), "latex")
-    assert r"source\_only &  & 41.0 $\pm$ 1.0" in text and r"\toprule" in text and "toy/a_to_b" not in text
+    assert r"source\_only &  & 41.0 $\pm$ 1.0" in text
+    assert r"\toprule" in text
+    assert "toy/a_to_b" not in text
+
+
+@pytest.mark.parametrize("view", ["methods", "classes"])
+def test_latex_compiles_as_it_is(tmp_path: Path, view: str) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex here: apt-get install texlive-latex-recommended")
+    folder = write_ledger(tmp_path / "demo")
+    write_confirm(folder, "a_b & 100% #1 {x} ~^\\", {41: 0.5, 50: "out_of_memory"})
+    (tmp_path / "table.tex").write_text(render(build_view([folder], view), "latex"))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_html_colours_states_apart_and_escapes(tmp_path: Path) -> None:
-    planned = [dict(method=m, pair=PAIR, per_class=3, seed=41) for m in ("lda", "paper", "<b>")]
+    planned = [{"method": m, "pair": PAIR, "per_class": 3, "seed": 41} for m in ("lda", "paper", "<b>")]
     write_experiment(tmp_path / "demo", confirm_cells=planned)
     write_confirm(tmp_path / "demo", "lda", {41: "diverged"})
     text = render(build_table([tmp_path / "demo"], "macro_f1"), "html")
-    assert "#f8d7da" in text and "#e2e3e5" in text and "&lt;b&gt;" in text and "<b>" not in text
+    assert "#f8d7da" in text
+    assert "#e2e3e5" in text
+    assert "&lt;b&gt;" in text
+    assert "<b>" not in text
 
 
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:

@@ -36,47 +36,56 @@ def test_best_second_and_what_cannot_be_told_from_the_best(tmp_path: Path) -> No
     assert marks(table, "lda") == set()  # 10 seeds of one sign: p = 2 / 1024, twice that by Holm
     assert marks(table, "agsgtl", AVERAGE) == {"best"}
     (lda,) = [c for c in table.comparisons if c.other.name == "lda"]
-    assert lda.p_holm == pytest.approx(2 * 2 / 1024) and lda.test is not None and lda.test.n == 10
+    assert lda.p_holm == pytest.approx(2 * 2 / 1024)
+    assert lda.test is not None
+    assert lda.test.n == 10
 
 
 def test_daggers_stand_in_the_first_metric_only_so_that_holm_covers_all_of_them(tmp_path: Path) -> None:
     table = build_table([write_rows(tmp_path / "demo", paper=0.7, agsgtl=0.7005)])
-    assert marks(table, "paper") == {"second", "dagger"} and marks(table, "paper", metric="mean_iou") == {"second"}
-    assert {c.column for c in table.comparisons} == {PAIR} and len(table.comparisons) == 1
+    assert marks(table, "paper") == {"second", "dagger"}
+    assert marks(table, "paper", metric="mean_iou") == {"second"}
+    assert {c.column for c in table.comparisons} == {PAIR}
+    assert len(table.comparisons) == 1
 
 
 def test_three_seeds_cannot_tell_anything_and_the_note_says_so(tmp_path: Path) -> None:
     table = build_table([write_ledger(tmp_path / "demo")])
     assert marks(table, "source_only") == {"dagger"}
     note = " ".join(table.note)
-    assert ".250 at n = 3" in note and "no difference could fall below .05" in note
+    assert ".250 at n = 3" in note
+    assert "no difference could fall below .05" in note
     assert len(table.comparisons) == 2 * 3  # two others in each of two pairs and the average
 
 
 def test_an_incomplete_cell_is_never_best(tmp_path: Path) -> None:
-    write_experiment(tmp_path / "demo", confirm_cells=[dict(method="lda", pair=PAIR, per_class=3, seed=99)])
+    write_experiment(tmp_path / "demo", confirm_cells=[{"method": "lda", "pair": PAIR, "per_class": 3, "seed": 99}])
     write_rows(tmp_path / "demo", lda=0.9, paper=0.7, agsgtl=0.6)
     table = build_table([tmp_path / "demo"])
-    assert marks(table, "paper") == {"best"} and "best" not in marks(table, "lda")
+    assert marks(table, "paper") == {"best"}
+    assert "best" not in marks(table, "lda")
 
 
 def test_an_oracle_row_is_never_best(tmp_path: Path) -> None:
     write_rows(tmp_path / "demo", paper=0.7, agsgtl=0.6)
     write_search(tmp_path / "demo", "agsgtl", [0.5], test=[[0.95, 0.97]])
     table = build_table([tmp_path / "demo"])
-    assert marks(table, "paper") == {"best"} and marks(table, "agsgtl, oracle choice (search seeds)") == set()
+    assert marks(table, "paper") == {"best"}
+    assert marks(table, "agsgtl, oracle choice (search seeds)") == set()
 
 
 def test_one_method_alone_has_no_marks(tmp_path: Path) -> None:
     table = build_table([write_rows(tmp_path / "demo", lda=0.5)])
-    assert table.marks == {} and table.comparisons == ()
+    assert table.marks == {}
+    assert table.comparisons == ()
 
 
 def test_methods_without_a_common_seed_cannot_be_told_apart(tmp_path: Path) -> None:
     write_confirm(tmp_path / "demo", "lda", {1: 0.2, 2: 0.2})
     write_confirm(tmp_path / "demo", "paper", {3: 0.9, 4: 0.9})
     table = build_table([tmp_path / "demo"])
-    assert "dagger" in marks(table, "lda") and table.comparisons[0].test is None
+    assert "dagger" in marks(table, "lda")
+    assert table.comparisons[0].test is None
 
 
 def test_ranks_below_the_needed_pairs_are_called_description(tmp_path: Path) -> None:

@@ -35,14 +35,19 @@ def test_the_report_holds_tables_statistics_protocol_and_commands(page: Path) ->
         "confirm_cells",
     ):
         assert expected in text
-    assert f"agsgtl run {PAIR} --method agsgtl --label-seed 41" in text and "torch: 2.13.0" in text
+    assert f"agsgtl run {PAIR} --method agsgtl --seed 41" in text
+    assert "torch: 2.13.0" in text
     assert "10.0</td>" in text  # the regret: best on test .71, chosen .61
 
 
 def test_the_report_loads_nothing_and_runs_nothing(page: Path) -> None:
     text = page.read_text()
-    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", text) and "url(" not in text and "@import" not in text
-    assert "<script" not in text and "&lt;script&gt;" in text and "default-src 'none'" in text
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", text)
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "default-src 'none'" in text
 
 
 def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
@@ -61,7 +66,5 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert shot.stat().st_size > 50_000
-    dumped = subprocess.run(
-        [browser, *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert "71.0 ± 1.0" in dumped.stdout and dumped.stdout.count("<img") == page.read_text().count("<img")
+    assert "71.0 ± 1.0" in done.stdout
+    assert done.stdout.count("<img") == page.read_text().count("<img")

@@ -79,7 +79,9 @@ def test_the_smallest_p_is_that_of_equal_signs(n: int, p: float) -> None:
 def test_a_against_b_uses_the_seeds_that_both_have() -> None:
     found = statistics.compare_paired({1: 0.5, 2: 0.6, 3: 0.9}, {2: 0.5, 1: 0.2, 4: 0.0})
     assert found is not None
-    assert found.n == 2 and found.difference == pytest.approx(0.2) and found.p == 0.5
+    assert found.n == 2
+    assert found.difference == pytest.approx(0.2)
+    assert found.p == 0.5
     assert statistics.compare_paired({1: 0.5}, {2: 0.5}) is None
 
 
@@ -89,21 +91,27 @@ def test_over_pairs_a_seed_flips_in_all_pairs_at_once() -> None:
     b = [{1: 0.5, 2: 0.6}, {1: 0.5, 2: 0.5}]
     found = statistics.compare_over_pairs(a, b)
     assert found is not None
-    assert found.differences == pytest.approx((0.3, 0.0)) and found.p == 1.0 and found.smallest_p == 0.5
+    assert found.differences == pytest.approx((0.3, 0.0))
+    assert found.p == 1.0
+    assert found.smallest_p == 0.5
 
 
 def test_over_pairs_every_pair_weighs_the_same_whatever_its_seeds() -> None:
     # Pair 1: mean difference .1 over two seeds; pair 2: .3 over one. Their average is .2.
     a, b = [{1: 0.6, 2: 0.6}, {3: 0.8}], [{1: 0.5, 2: 0.5}, {3: 0.5}]
     found = statistics.compare_over_pairs(a, b)
-    assert found is not None and found.difference == pytest.approx(0.2) and found.n == 3
+    assert found is not None
+    assert found.difference == pytest.approx(0.2)
+    assert found.n == 3
 
 
 def test_hedges_g_by_hand() -> None:
     # d = 2 / 1; the correction for 2 degrees of freedom is Gamma(1) / (sqrt(1) Gamma(1/2)) = 1 / sqrt(pi).
     found = statistics.hedges_g([1.0, 2.0, 3.0])
-    assert found is not None and found[0] == pytest.approx(2 / np.sqrt(np.pi))
-    assert statistics.hedges_g([0.1, 0.1, 0.1]) is None and statistics.hedges_g([0.1]) is None
+    assert found is not None
+    assert found[0] == pytest.approx(2 / np.sqrt(np.pi))
+    assert statistics.hedges_g([0.1, 0.1, 0.1]) is None
+    assert statistics.hedges_g([0.1]) is None
 
 
 def test_hedges_g_interval_covers_95_percent() -> None:
@@ -138,18 +146,22 @@ def test_the_critical_difference_is_demsars() -> None:
     # Demsar 2006, JMLR 7, section 3.2.2: 4 classifiers on 14 data sets, CD = 2.569 sqrt(4 * 5 / (6 * 14)) = 1.25.
     found = statistics.rank_methods(pd.DataFrame(np.random.default_rng(0).normal(size=(4, 14)), index=list("abcd")))
     assert found.critical_difference == pytest.approx(2.569 * np.sqrt(20 / 84), abs=1e-3)
-    assert len(found.p) == 6 and found.needed == 8
+    assert len(found.p) == 6
+    assert found.needed == 8
 
 
 def test_wilcoxon_gives_the_smallest_p_where_one_method_always_wins() -> None:
     better = np.linspace(0.01, 0.06, 6)
     found = statistics.rank_methods(pd.DataFrame([0.5 + better, np.full(6, 0.5)], index=["a", "b"]))
-    assert found.p == {("a", "b"): pytest.approx(2 / 2**6)} and found.mean_rank == {"a": 1.0, "b": 2.0}
+    assert found.p == {("a", "b"): pytest.approx(2 / 2**6)}
+    assert found.mean_rank == {"a": 1.0, "b": 2.0}
 
 
 def test_ranks_over_few_pairs_are_description_only() -> None:
     found = statistics.rank_methods(pd.DataFrame(np.random.default_rng(0).normal(size=(4, 7)), index=list("abcd")))
-    assert found.p == {} and found.critical_difference is None and found.needed == 8
+    assert found.p == {}
+    assert found.critical_difference is None
+    assert found.needed == 8
 
 
 def spread_frame(draw_sd: float, init_sd: float, draws: int, inits: int) -> pd.DataFrame:
@@ -166,15 +178,15 @@ def test_spread_agrees_with_the_analysis_of_variance_by_hand() -> None:
     # Draws (1, 3), (5, 7), (3, 5): within 2; between 2 * var(2, 6, 4) = 8; so the draws' variance is (8 - 2) / 2 = 3.
     rows = [("a", d, i, v) for d, pair in enumerate([(1, 3), (5, 7), (3, 5)]) for i, v in enumerate(pair)]
     found = statistics.separate_spread(pd.DataFrame(rows, columns=["pair", "label_seed", "init_seed", "value"]))
-    assert found.label_draw == pytest.approx(3**0.5, rel=1e-3) and found.initialisation == pytest.approx(
-        2**0.5, rel=1e-3
-    )
+    assert found.label_draw == pytest.approx(3**0.5, rel=1e-3)
+    assert found.initialisation == pytest.approx(2**0.5, rel=1e-3)
     assert found.pair is None
 
 
 def test_spread_finds_what_was_simulated() -> None:
     found = statistics.separate_spread(spread_frame(0.04, 0.01, draws=60, inits=4))
-    assert found.label_draw == pytest.approx(0.04, rel=0.3) and found.initialisation == pytest.approx(0.01, rel=0.2)
+    assert found.label_draw == pytest.approx(0.04, rel=0.3)
+    assert found.initialisation == pytest.approx(0.01, rel=0.2)
 
 
 def test_spread_over_pairs_has_a_pair_component() -> None:
@@ -182,12 +194,14 @@ def test_spread_over_pairs_has_a_pair_component() -> None:
     for shift, frame in enumerate(frames):
         frame["value"] += 0.1 * shift
     found = statistics.separate_spread(pd.concat(frames))
-    assert found.pair == pytest.approx(0.1, rel=0.2) and found.label_draw == pytest.approx(0.02, rel=0.4)
+    assert found.pair == pytest.approx(0.1, rel=0.2)
+    assert found.label_draw == pytest.approx(0.02, rel=0.4)
 
 
 def test_spread_is_not_separable_with_one_initialisation() -> None:
     found = statistics.separate_spread(spread_frame(0.04, 0.01, draws=5, inits=1))
-    assert found.label_draw is None and "not separable" in found.note
+    assert found.label_draw is None
+    assert "not separable" in found.note
 
 
 def test_regret_is_the_oracles_choice_minus_the_rules(tmp_path: Path) -> None:
@@ -200,4 +214,5 @@ def test_regret_is_the_oracles_choice_minus_the_rules(tmp_path: Path) -> None:
 def test_the_winners_curse_is_seen_minus_confirmed(tmp_path: Path) -> None:
     write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.6}, trials=30)  # seen .9, confirmed .7 on each seed
     (row,) = statistics.winners_curse(collect([tmp_path / "demo"])).to_dict("records")
-    assert row["pair"] == PAIR and row["curse"] == pytest.approx(0.2)
+    assert row["pair"] == PAIR
+    assert row["curse"] == pytest.approx(0.2)

@@ -9,7 +9,7 @@ import pytest
 from synthetic import PAIR, write_confirm, write_ledger
 
 from agsgtl.reporting import store
-from agsgtl.reporting.store import store_path, stored_frame
+from agsgtl.reporting.store import store_path, stored_frame, write_frame
 from agsgtl.reporting.tidy import collect
 
 
@@ -49,3 +49,10 @@ def test_a_damaged_store_is_made_again(tmp_path: Path) -> None:
     stored_frame([folder])
     store_path(folder).write_bytes(b"torn")
     assert_equal(stored_frame([folder]), collect([folder]))
+
+
+def test_several_folders_become_one_file(tmp_path: Path) -> None:
+    folders = [write_ledger(tmp_path / "one", trials=2), write_ledger(tmp_path / "two", trials=2)]
+    merged = pd.read_parquet(write_frame(folders, tmp_path / "all.parquet"))
+    assert merged["experiment"].value_counts().to_dict() == {"one": 26, "two": 26}
+    assert list(merged.columns) == list(collect(folders).columns)

@@ -41,20 +41,22 @@ def test_the_average_pairs_seeds_before_it_takes_the_sd(tmp_path: Path) -> None:
     write_confirm(tmp_path / "a", "lda", {41: 0.5, 50: 0.7})
     write_confirm(tmp_path / "a", "lda", {41: 0.7, 50: 0.5}, OTHER)
     found = cell(build_table([tmp_path / "a"]), "lda", AVERAGE)
-    assert found.mean == pytest.approx(0.6) and found.sd == pytest.approx(0.0)
+    assert found.mean == pytest.approx(0.6)
+    assert found.sd == pytest.approx(0.0)
 
 
 def test_a_method_without_every_pair_has_no_average(tmp_path: Path) -> None:
     folder = write_ledger(tmp_path / "demo")
     write_confirm(folder, "lda", {41: 0.5, 50: 0.5, 61: 0.5})
     table = build_table([folder])
-    assert cell(table, "lda", AVERAGE).state == "absent" and cell(table, "lda", OTHER).state == "absent"
+    assert cell(table, "lda", AVERAGE).state == "absent"
+    assert cell(table, "lda", OTHER).state == "absent"
 
 
 def test_missing_failed_and_incomplete_cells_are_told_apart(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     planned = [
-        dict(method=m, pair=PAIR, per_class=3, seed=s)
+        {"method": m, "pair": PAIR, "per_class": 3, "seed": s}
         for m in ("lda", "paper", "agsgtl", "fine_tune")
         for s in (41, 50)
     ]
@@ -64,8 +66,10 @@ def test_missing_failed_and_incomplete_cells_are_told_apart(tmp_path: Path) -> N
     write_confirm(folder, "agsgtl", {41: None, 50: None})
     table = build_table([folder])
     assert cell(table, "fine_tune", PAIR).state == "missing"
-    assert cell(table, "paper", PAIR).state == "failed" and cell(table, "paper", PAIR).failures == {"diverged": 2}
-    assert cell(table, "agsgtl", PAIR).state == "incomplete" and cell(table, "agsgtl", PAIR).n == 0
+    assert cell(table, "paper", PAIR).state == "failed"
+    assert cell(table, "paper", PAIR).failures == {"diverged": 2}
+    assert cell(table, "agsgtl", PAIR).state == "incomplete"
+    assert cell(table, "agsgtl", PAIR).n == 0
     assert (cell(table, "lda", PAIR).n, cell(table, "lda", PAIR).planned) == (1, 2)
     assert any("unequal" not in line and "not run" in line for line in table.note)
 
@@ -105,8 +109,11 @@ def test_several_k_are_several_rows(tmp_path: Path) -> None:
 def test_the_note_says_who_was_tuned_and_how_much(tmp_path: Path) -> None:
     note = " ".join(build_table([write_ledger(tmp_path / "demo")]).note)
     assert "agsgtl (10) and fine_tune (10)" in note
-    assert "Transductive" in note and "3 + 5" in note and "n = 3" in note
-    assert "unequal" not in note and "could have been tuned" not in note
+    assert "Transductive" in note
+    assert "3 + 5" in note
+    assert "n = 3" in note
+    assert "unequal" not in note
+    assert "could have been tuned" not in note
 
 
 def test_unequal_trials_and_untuned_rivals_are_cautioned_about(tmp_path: Path) -> None:
@@ -120,7 +127,8 @@ def test_unequal_trials_and_untuned_rivals_are_cautioned_about(tmp_path: Path) -
     write_confirm(folder, "target_only", {41: 0.5})
     note = " ".join(build_table([folder]).note)
     assert "unequal numbers of trials (10 to 30)" in note
-    assert "target_only could have been tuned too and was not" in note and "lda could" not in note
+    assert "target_only could have been tuned too and was not" in note
+    assert "lda could" not in note
 
 
 def test_unequal_seed_sets_are_cautioned_about(tmp_path: Path) -> None:
@@ -153,7 +161,8 @@ def test_several_initialisations_of_a_seed_are_one_value(tmp_path: Path) -> None
     write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.7})
     write_confirm(tmp_path / "demo", "lda", {41: 0.6, 50: "diverged"}, init=1)
     found = cell(build_table([tmp_path / "demo"]), "lda", PAIR)
-    assert found.values == pytest.approx({41: 0.55}) and found.planned == 2
+    assert found.values == pytest.approx({41: 0.55})
+    assert found.planned == 2
 
 
 def test_two_experiments_that_ran_one_method_differently_get_two_rows(tmp_path: Path) -> None:
@@ -169,7 +178,8 @@ def test_two_experiments_on_other_pairs_share_a_row(tmp_path: Path) -> None:
     write_confirm(tmp_path / "one", "agsgtl", {41: 0.5})
     write_confirm(tmp_path / "two", "agsgtl", {41: 0.7}, OTHER, config={"loss.entropy": 0.1})
     table = build_table([tmp_path / "one", tmp_path / "two"])
-    assert names(table) == ["agsgtl"] and cell(table, "agsgtl", AVERAGE).mean == pytest.approx(0.6)
+    assert names(table) == ["agsgtl"]
+    assert cell(table, "agsgtl", AVERAGE).mean == pytest.approx(0.6)
 
 
 def test_one_pair_with_two_test_pools_is_refused(tmp_path: Path) -> None:
@@ -195,6 +205,7 @@ def test_nothing_confirmed_and_nothing_planned_is_said(tmp_path: Path) -> None:
 
 
 def test_a_plan_without_any_record_is_a_table_of_cells_not_run(tmp_path: Path) -> None:
-    write_experiment(tmp_path / "demo", confirm_cells=[dict(method="lda", pair=PAIR, per_class=3, seed=41)])
+    write_experiment(tmp_path / "demo", confirm_cells=[{"method": "lda", "pair": PAIR, "per_class": 3, "seed": 41}])
     table = build_table([tmp_path / "demo"])
-    assert cell(table, "lda", PAIR).state == "missing" and "No confirmed record" in table.note[0]
+    assert cell(table, "lda", PAIR).state == "missing"
+    assert "No confirmed record" in table.note[0]

@@ -22,7 +22,8 @@ def test_every_seed_outcome_is_a_row_with_its_columns(tmp_path: Path) -> None:
         config=lambda n: {"loss.entropy": 0.1 * n},
     )
     frame = collect([tmp_path / "demo"])
-    assert frame["number"].tolist() == [0, 0, 1, 1] and frame["label_seed"].tolist() == [0, 1, 0, 1]
+    assert frame["number"].tolist() == [0, 0, 1, 1]
+    assert frame["label_seed"].tolist() == [0, 1, 0, 1]
     assert frame["macro_f1"].tolist() == [0.1, 0.2, 0.3, 0.4]
     assert frame["loss.entropy"].tolist() == [0.0, 0.0, 0.1, 0.1]
     assert frame["f1:oats"].tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
@@ -63,7 +64,8 @@ def test_copies_of_one_folder_count_once_and_scores_win(tmp_path: Path) -> None:
     (tmp_path / "backup/confirm/lda" / PAIR / "3/41/scores.json").unlink()
     for order in (["demo", "backup"], ["backup", "demo"]):
         frame = collect([tmp_path / name for name in order])
-        assert len(frame) == 2 and frame["macro_f1"].tolist()[0] == 0.5
+        assert len(frame) == 2
+        assert frame["macro_f1"].tolist()[0] == 0.5
 
 
 def test_one_identity_with_two_configs_names_both_folders(tmp_path: Path) -> None:
@@ -100,8 +102,6 @@ def test_a_record_of_an_older_config_lacks_only_the_newer_columns(tmp_path: Path
     del old["config"]["loss.entropy"]
     path.write_text(json.dumps({**old, "config": {**old["config"], "loss.gone": 1.5}}))
     frame = collect([tmp_path / "demo"])
-    assert (
-        frame["loss.entropy"].isna().all()
-        and frame["loss.gone"].tolist() == [1.5]
-        and frame["macro_f1"].tolist() == [0.5]
-    )
+    assert frame["loss.entropy"].isna().all()
+    assert frame["loss.gone"].tolist() == [1.5]
+    assert frame["macro_f1"].tolist() == [0.5]

@@ -25,8 +25,10 @@ def opened(tmp_path: Path) -> Ledger:
 def test_every_look_is_one_line_of_a_chain(opened: Ledger) -> None:
     openings = read_openings(opened)
     assert [opening.record for opening in openings] == [f"confirm/lda/toy/a_to_b/3/{seed}" for seed in (41, 50, 61)]
-    assert openings[0].previous is None and openings[1].previous is not None
-    assert openings[0].pair == "toy/a_to_b" and openings[0].pair_fingerprint == "0123456789abcdef"
+    assert openings[0].previous is None
+    assert openings[1].previous is not None
+    assert openings[0].pair == "toy/a_to_b"
+    assert openings[0].pair_fingerprint == "0123456789abcdef"
 
 
 def test_the_same_look_is_logged_once_and_another_purpose_again(opened: Ledger) -> None:

@@ -25,7 +25,8 @@ def test_classes_stand_above_the_summary_in_the_remote_sensing_habit(tmp_path: P
     assert list(lines) == ["corn", "oats", "woods", *summary]
     assert lines["corn"] == ["31.0 ± 1.0", "51.0 ± 1.0", "61.0 ± 1.0"]  # .1 below macro F1
     assert lines["Kappa"] == ["37.0 ± 1.0", "57.0 ± 1.0", "67.0 ± 1.0"]
-    assert block.lines[0][3].marks == {"best"} and block.lines[0][2].marks == {"second"}
+    assert block.lines[0][3].marks == {"best"}
+    assert block.lines[0][2].marks == {"second"}
 
 
 def test_labelled_counts_are_columns(tmp_path: Path) -> None:
@@ -45,10 +46,8 @@ def test_an_ablation_names_what_differs_and_tests_it_paired(tmp_path: Path) -> N
     assert lines["agsgtl (whole)"][:2] == ["reference", "55.0 ± 7.1"]
     assert lines["agsgtl (no_attention)"][:2] == ["attention.discriminator: true → false", "49.0 ± 5.7"]
     (sentence,) = found.lists[0].lines
-    assert (
-        sentence.startswith(f"{PAIR}: agsgtl (whole) − agsgtl (no_attention) = 6.0 [-6.7, 18.7]")
-        and "p = .500" in sentence
-    )
+    assert sentence.startswith(f"{PAIR}: agsgtl (whole) − agsgtl (no_attention) = 6.0 [-6.7, 18.7]")
+    assert "p = .500" in sentence
 
 
 def test_an_ablation_needs_two_settings_and_a_known_reference(tmp_path: Path) -> None:

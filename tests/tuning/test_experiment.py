@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiments import SPACE, write_experiment
 
 from agsgtl.config import Config
 from agsgtl.errors import UserError
 from agsgtl.tuning.experiment import load_experiment
+from experiments import SPACE, write_experiment
 
 SHIPPED = Path(__file__).parents[2] / "experiments"
 SAMPLED_K = {"labels.per_class": {"type": "int", "low": 1, "high": 4}}

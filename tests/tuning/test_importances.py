@@ -46,8 +46,10 @@ def write_study(folder: Path, trials: int, failed: int = 0) -> Path:
 def test_what_decides_the_score_is_what_matters(tmp_path: Path, evaluator: str) -> None:
     found = hyperparameter_importances([write_study(tmp_path / "demo", 40)], evaluator)  # type: ignore[arg-type]
     weights = found.set_index("path")["importance"]
-    assert weights["loss.entropy"] > 0.8 and weights.sum() == pytest.approx(1)
-    assert set(found["study"]) == {STUDY} and set(found["trials"]) == {40}
+    assert weights["loss.entropy"] > 0.8
+    assert weights.sum() == pytest.approx(1)
+    assert set(found["study"]) == {STUDY}
+    assert set(found["trials"]) == {40}
 
 
 def test_few_trials_say_nothing(tmp_path: Path) -> None:
@@ -67,8 +69,10 @@ def test_importances_are_pooled_with_their_spread(tmp_path: Path) -> None:
 def test_trials_come_back_with_states_and_attributes(tmp_path: Path) -> None:
     trials = list(frozen_trials(Ledger(write_study(tmp_path / "demo", 4, failed=1)), STUDY))
     assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-    assert trials[0].user_attrs["reason"] == "diverged" and trials[0].value is None
-    assert trials[1].value == trials[1].params["loss.entropy"] and trials[1].user_attrs["pair"] == PAIR
+    assert trials[0].user_attrs["reason"] == "diverged"
+    assert trials[0].value is None
+    assert trials[1].value == trials[1].params["loss.entropy"]
+    assert trials[1].user_attrs["pair"] == PAIR
 
 
 def test_the_storage_holds_every_study_and_is_made_anew(tmp_path: Path) -> None:
@@ -76,6 +80,7 @@ def test_the_storage_holds_every_study_and_is_made_anew(tmp_path: Path) -> None:
     for _ in range(2):
         url = rebuild_storage(folder, tmp_path / "optuna.sqlite3")
     study = optuna.load_study(study_name=STUDY, storage=url)
-    assert len(study.trials) == 4 and study.user_attrs == {"method": "agsgtl", "pair": PAIR, "k": "3"}
+    assert len(study.trials) == 4
+    assert study.user_attrs == {"method": "agsgtl", "pair": PAIR, "k": "3"}
     with pytest.raises(UserError, match="no search trial"):
         rebuild_storage(tmp_path / "nothing", tmp_path / "other.sqlite3")

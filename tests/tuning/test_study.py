@@ -5,7 +5,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-from experiments import SPACE, write_experiment
 
 from agsgtl.config import configure
 from agsgtl.errors import UserError
@@ -15,6 +14,7 @@ from agsgtl.trial import failed_record
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.samplers import SAMPLERS, require_harmless
 from agsgtl.tuning.study import Study, StudyName
+from experiments import SPACE, write_experiment
 
 NAME = StudyName("agsgtl", "tiny", 3)
 SPACES = {
@@ -42,9 +42,10 @@ def end(folder: TrialFolder, ask: Ask) -> None:
         folder.write_record(failed_record(ask, "diverged", "made up"))
         return
     epochs = configure(ask.config, origin="test").adapt.epochs
+    attempt = folder.start_attempt()
     cut = next((epoch for epoch in sorted(ask.cutoffs) if score < ask.cutoffs[epoch]), None)
     for epoch in range(1, (cut or epochs) + 1):
-        folder.append_progress({"epoch": epoch, "epochs": epochs, "score": score})
+        attempt.append_progress({"epoch": epoch, "epochs": epochs, "score": score})
     outcome = SeedOutcome(seeds=ask.seeds[0], score=score, epoch=1, epochs=cut or epochs, best_score=score, best_epoch=1)
     base = failed_record(ask, "error", "").model_dump() | {
         "status": "pruned" if cut else "complete",

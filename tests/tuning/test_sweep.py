@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiments import SPACE, write_experiment
 
 from agsgtl.config import configure
 from agsgtl.data.vault import LabelVault
@@ -22,7 +21,9 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.vaultlog import read_openings
 from agsgtl.trial import Place, run_trial
 from agsgtl.tuning.experiment import load_experiment
-from agsgtl.tuning.sweep import only_driver, sweep
+from agsgtl.tuning.lease import only_driver
+from agsgtl.tuning.sweep import sweep
+from experiments import SPACE, write_experiment
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,106 @@
+"""Reads the authors' pickled lists of state dicts through an unpickler that builds tensors, numbers and containers only.
+
+Three forms are read: a plain pickle of tensors (`pickle.dump`, `dill.dump`), and PyTorch's own two (`torch.save`), which
+`torch.load(weights_only=True)` reads under the same restriction.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agsgtl.data.plainpickle import PLAIN, Builders, load_plain
+from agsgtl.errors import UserError
+
+StateDict = dict[str, Tensor]
+
+_ZIP = b"PK\x03\x04"
+_LEGACY_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The number that PyTorch's older files begin with, behind the two bytes of a pickle's protocol."""
+
+
+def read_state_dicts(path: Path) -> list[StateDict]:
+    """The state dicts of a file: of a list of them, or of one, or of a mapping from run to state dict.
+
+    Raises:
+        UserError: the file cannot be read, asks to build anything but tensors, numbers and containers, or holds no weights.
+    """
+    content = _read(path)
+    if isinstance(content, dict) and not _is_state_dict(content):
+        content = list(content.values())
+    dicts = [content] if isinstance(content, dict) else content
+    if not isinstance(dicts, list | tuple) or not dicts or not all(_is_state_dict(entry) for entry in dicts):
+        raise UserError(f"{path}: must hold a list of state dicts (name -> tensor), but holds {_describe(content)}")
+    return [{str(name): tensor.detach().to("cpu").clone() for name, tensor in entry.items()} for entry in dicts]
+
+
+def _read(path: Path) -> Any:
+    try:
+        start = path.open("rb").read(64)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if start.startswith(_ZIP) or _LEGACY_MAGIC in start:
+        return _torch_load(path)
+    return load_plain(path, _BUILDERS)
+
+
+def _torch_load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - damaged files make it raise nearly anything
+        raise UserError(
+            f"{path}: is no file of plain weights ({_reason(error)}); nothing but tensors, numbers and containers is ever "
+            "unpickled: save the state dicts alone"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What was asked for, without PyTorch's advice to lift the restriction."""
+    asked = re.search(r"GLOBAL (\S+)", str(error))
+    return f"it asks for {asked[1]}" if asked else "it is damaged or holds other objects"
+
+
+def _storage_from_bytes(content: bytes) -> Any:
+    """What `torch.storage._load_from_bytes` is: that one unpickles anything, this one storages only."""
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - as above
+        raise pickle.UnpicklingError(_reason(error)) from None
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+    """What `torch._utils._rebuild_tensor_v2` is; hooks and the wish for a gradient are left out."""
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise pickle.UnpicklingError("a tensor must lie in a storage")
+    # `set_` refuses what does not lie in the storage.
+    return torch.empty(0, dtype=storage.dtype).set_(storage, offset, torch.Size(size), tuple(stride))  # type: ignore[call-overload,no-any-return]
+
+
+def _parameter(tensor: Tensor, *_: Any) -> Tensor:
+    """What `torch._utils._rebuild_parameter` is: the tensor without its gradient."""
+    return tensor
+
+
+_BUILDERS: Builders = {
+    **PLAIN,
+    ("torch.storage", "_load_from_bytes"): _storage_from_bytes,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch", "Size"): torch.Size,
+}
+
+
+def _is_state_dict(content: Any) -> bool:
+    return isinstance(content, dict) and bool(content) and all(isinstance(value, Tensor) for value in content.values())
+
+
+def _describe(content: Any) -> str:
+    if isinstance(content, list | tuple) and content:
+        return f"a {type(content).__name__} of {type(content[0]).__name__}"
+    return type(content).__name__

@@ -1,0 +1,141 @@
+"""`experiment.yaml`: the experiment as it ran, every default spelled out, and what a changed file does to its records.
+
+An experiment may grow (trials, pairs, methods, seeds, resources) without anything running again. Any other change takes
+the meaning from the trials it touches: the driver says which, and goes on only when told to.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import yaml
+
+from agsgtl.durable import move_folder, set_aside
+from agsgtl.errors import UserError
+from agsgtl.provenance import versions
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.tuning.experiment import Experiment
+from agsgtl.yamlfile import read_yaml
+
+GROWING = (
+    *("pairs", "search.spaces", "search.trials", "search.factors", "search.warnings"),
+    *("confirm.methods", "confirm.seeds", "confirm.inits_per_draw", "resources", "failures"),
+)
+"""Keys that may change while every record keeps its meaning."""
+
+CONFIRM_ONLY = ("confirm.paper_epochs",)
+"""Keys that touch confirmations alone; each of those is run again if its own configuration is another."""
+
+_PACKAGES = ("ray", "optuna", "scikit-learn", "scipy", "pandas")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key that changed, and the studies whose trials lose their meaning by it."""
+
+    key: str
+    old: Any
+    new: Any
+    studies: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.key} was {self.old!r} and is {self.new!r}"
+
+
+def remembered_concurrency(experiment: Experiment, ledger: Ledger, may_set_aside: bool) -> int | None:
+    """How many trials of a study run at once by the stored experiment; None where there is none yet.
+
+    Args:
+        experiment: as the file says now.
+        ledger: of the experiment.
+        may_set_aside: move the studies that a change touches to `superseded/`.
+
+    Raises:
+        UserError: a change touches studies that have trials, and `may_set_aside` is false; or the stored file is damaged.
+    """
+    if not ledger.experiment_file.exists():
+        return None
+    try:
+        stored = read_yaml(ledger.experiment_file)
+        concurrency = int(stored["concurrency"])
+    except (UserError, KeyError, TypeError, ValueError) as error:
+        _set_damaged_aside(ledger, error)
+        return None
+    changes = [change for change in find_changes(stored, experiment, ledger) if change.studies]
+    if changes and not may_set_aside:
+        raise UserError(_say_changes(changes, experiment, ledger))
+    for study in dict.fromkeys(study for change in changes for study in change.studies):
+        move_folder(ledger.path / study, ledger.path / "superseded" / study)
+    return concurrency
+
+
+def find_changes(stored: Mapping[str, Any], experiment: Experiment, ledger: Ledger) -> list[Change]:
+    """What the file says otherwise than the stored experiment, growth left out."""
+    changes = []
+    ours = experiment.file.model_dump(mode="json") | {"distributions": _distributions(experiment)}
+    for key in ("trial", "search", "confirm", "distributions"):
+        for name, (old, new) in _differences(key, stored.get(key), ours.get(key)).items():
+            if name.startswith((*GROWING, *CONFIRM_ONLY)) or (key == "distributions" and old is None):
+                continue
+            method = name.split(".")[1] if key == "distributions" else None
+            studies = tuple(study for study in ledger.studies() if method is None or study.startswith(f"{method}/"))
+            changes.append(Change(name, old, new, studies))
+    return changes
+
+
+def write_experiment(experiment: Experiment, ledger: Ledger, concurrency: int, lease: int, cells: list[Mapping[str, Any]]) -> None:
+    """Writes the resolved experiment; `cells` are the confirmations that are planned by now."""
+    content = experiment.file.model_dump(mode="json")
+    content["search"]["warnings"] = list(experiment.warnings)
+    content |= {
+        "distributions": _distributions(experiment),
+        "data": {name: pair.fingerprint for name, pair in experiment.pairs.items()},
+        "pair_files": dict(experiment.pair_arguments),
+        "concurrency": concurrency,
+        "lease": lease,
+        "versions": {**versions(), **{name: version(name) for name in _PACKAGES}},
+        "platform": platform.platform(),
+        "confirm_cells": [dict(cell) for cell in cells],
+    }
+    text = "# Written by `agsgtl sweep`: the experiment as it ran, every default spelled out.\n"
+    ledger.write_experiment(text + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _distributions(experiment: Experiment) -> dict[str, dict[str, str]]:
+    return {
+        name: {path: str(entry) for path, entry in space.distributions.items()} for name, space in experiment.spaces.items()
+    }
+
+
+def _set_damaged_aside(ledger: Ledger, error: Exception) -> None:
+    """A stored experiment that cannot be read is no loss while no trial was asked; afterwards its concurrency is."""
+    if any(ledger.studies()):
+        raise UserError(
+            f"{ledger.experiment_file}: cannot be read ({error}), and the order of the trials depends on it; restore it from a copy, "
+            "or start under another name"
+        ) from None
+    set_aside(ledger.experiment_file)
+
+
+def _say_changes(changes: list[Change], experiment: Experiment, ledger: Ledger) -> str:
+    studies = dict.fromkeys(study for change in changes for study in change.studies)
+    trials = sum(len(ledger.trials(study)) for study in studies)
+    keeps = [study for study in ledger.studies() if study not in studies]
+    return (
+        f"{experiment.origin}: {'; '.join(str(change) for change in changes)}. {trials} trials of {', '.join(studies)} were asked "
+        f"under the old file and would be set aside under superseded/ and run again; {', '.join(keeps) or 'no other study'} "
+        "keeps its records. Give the experiment another name, set the key back, or go on with --yes"
+    )
+
+
+def _differences(key: str, old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for name in dict.fromkeys([*old, *new]):
+            found |= _differences(f"{key}.{name}", old.get(name), new.get(name))
+        return found
+    return {} if old == new else {key: (old, new)}

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from quick import quick_config
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from agsgtl.training.baselines import LinearDiscriminant, SupervisedTraining
+from agsgtl.training.inputs import LabelledPixels, TrainingInputs
+from agsgtl.training.methods import METHODS
+
+
+def inputs_of(classes: int, per_class: int, bands: int = 5) -> TrainingInputs:
+    rng = np.random.default_rng(0)
+    labels = np.zeros((6, 7), np.uint8)
+    labels.flat[: classes * per_class] = np.tile(np.arange(1, classes + 1), per_class)
+    cube = rng.standard_normal((6, 7, bands)) + labels[:, :, None] * np.arange(bands)
+    tensor = torch.from_numpy(cube.transpose(2, 0, 1)[None].astype(np.float32).copy())
+    pixels = LabelledPixels.of(labels, "cpu")
+    return TrainingInputs(tensor, tensor.flip(3), pixels, pixels, pixels, pixels, torch.arange(42), classes)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_discriminants_decide_as_scikit_learn_does(classes: int) -> None:
+    inputs = inputs_of(classes, per_class=6)
+    spectra = inputs.target_cube[0].permute(1, 2, 0).reshape(42, -1).double().numpy()
+    pixels, labels = inputs.target_train.pixels.numpy(), inputs.target_train.labels.numpy()
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(spectra[pixels], labels)
+    decided = LinearDiscriminant(inputs).target_logits()[0].argmax(dim=0).reshape(-1).numpy()
+    np.testing.assert_array_equal(decided, model.predict(spectra))
+
+
+def test_with_one_pixel_a_class_the_nearest_spectrum_wins() -> None:
+    inputs = inputs_of(3, per_class=1)
+    spectra = inputs.target_cube[0].permute(1, 2, 0).reshape(42, -1).double()
+    means = spectra[inputs.target_train.pixels][inputs.target_train.labels.argsort()]
+    decided = LinearDiscriminant(inputs).target_logits()[0].argmax(dim=0).reshape(-1)
+    assert torch.equal(decided, torch.cdist(spectra, means).argmin(dim=1))
+
+
+def test_source_and_target_add_their_losses() -> None:
+    inputs = inputs_of(3, per_class=4)
+    config = quick_config(adapt__target_steps=1)
+
+    def first_loss(*domains: tuple) -> float:
+        segmenter = METHODS["target_only"].start(config, inputs, {}, 0).segmenter
+        return SupervisedTraining(config, inputs, segmenter, domains).train_epoch(1)["segmentation"]
+
+    source, target = (inputs.source_cube, inputs.source_train), (inputs.target_cube, inputs.target_train)
+    assert first_loss(source, target) == pytest.approx(first_loss(source) + first_loss(target), rel=1e-5)
+
+
+def test_a_baseline_takes_as_many_steps_as_the_adversarial_target() -> None:
+    inputs = inputs_of(3, per_class=4)
+    training = METHODS["target_only"].start(quick_config(adapt__target_steps=4), inputs, {}, 0)
+    training.train_epoch(1)
+    assert {state["step"].item() for state in training.optimizer.state.values()} == {4}
