@@ -40,7 +40,9 @@ class ModelSettings(_Group):
         "shallow", "network family: shallow (Houston, Botswana) or depthwise (C2Seg-AB)", _AUTHORS
     )
     width: int = _setting(16, "feature channels f of the segmenter; depthwise: a multiple of 21", _AUTHORS, 1, 1024)
-    discriminator_width: int = _setting(32, "channels f of the discriminator; depthwise: equals model.width", _AUTHORS, 1, 1024)
+    discriminator_width: int = _setting(
+        32, "channels f of the discriminator; depthwise: equals model.width", _AUTHORS, 1, 1024
+    )
 
     @model_validator(mode="after")
     def _groups_must_divide(self) -> Self:
@@ -67,7 +69,9 @@ class LabelSettings(_Group):
     """How many target pixels a method may know."""
 
     per_class: int = _setting(10, "k: labelled target training pixels a class", _AUTHORS, 1, 10_000)
-    validation_per_class: int = _setting(5, "v: target validation pixels a class, disjoint from the k", _OURS, 0, 10_000)
+    validation_per_class: int = _setting(
+        5, "v: target validation pixels a class, disjoint from the k", _OURS, 0, 10_000
+    )
 
 
 class PretrainSettings(_Group):
@@ -87,7 +91,11 @@ class AdaptSettings(_Group):
     discriminator_learning_rate: float = _setting(1e-3, "Adam's rate of the discriminator", _AUTHORS, 1e-7, 1.0)
     train_classifier: bool = _setting(False, "train the target's classifier (final_layer) too", _AUTHORS)
     unlabelled_pixels: int = _setting(
-        1000, "unlabelled target pixels drawn afresh each epoch for loss.entropy and loss.unlabelled_adversarial", _OURS, 1, 10_000_000
+        1000,
+        "unlabelled target pixels drawn afresh each epoch for loss.entropy and loss.unlabelled_adversarial",
+        _OURS,
+        1,
+        10_000_000,
     )
     keep: Literal["last", "best_validation", "lowest_target_ce"] = _setting(
         "last",
@@ -96,21 +104,33 @@ class AdaptSettings(_Group):
         _AUTHORS,
     )
     early_stop: Literal["losses", "target_ce", "none"] = _setting(
-        "losses", "stop when both mean losses are low (Houston, Botswana), when the target's cross entropy is (C2Seg-AB), or never", _AUTHORS
+        "losses",
+        "stop when both mean losses are low (Houston, Botswana), when the target's cross entropy is (C2Seg-AB), or never",
+        _AUTHORS,
     )
     early_stop_patience: int = _setting(15, "epochs in a row that must be low", _AUTHORS, 1, 100_000)
-    early_stop_discriminator_loss: float = _setting(5e-5, "an epoch's mean discriminator loss is low up to this", _AUTHORS, 0.0)
+    early_stop_discriminator_loss: float = _setting(
+        5e-5, "an epoch's mean discriminator loss is low up to this", _AUTHORS, 0.0
+    )
     early_stop_target_loss: float = _setting(0.05, "an epoch's mean target loss is low up to this", _AUTHORS, 0.0)
-    early_stop_target_ce: float = _setting(1.0, "the target's cross entropy on its training pixels is low below this", _AUTHORS, 0.0)
+    early_stop_target_ce: float = _setting(
+        1.0, "the target's cross entropy on its training pixels is low below this", _AUTHORS, 0.0
+    )
 
 
 class LossSettings(_Group):
     """The weight of every loss term; 0 switches a term off and spares its cost."""
 
     discriminator_source: float = _setting(1.0, "discriminator: source pixels are their class", _AUTHORS, 0.0, 1e4)
-    discriminator_target: float = _setting(1.0, "discriminator: labelled target pixels are class K+1", _AUTHORS, 0.0, 1e4)
-    adversarial: float = _setting(1.0, "target: the discriminator takes labelled target pixels for their class", _AUTHORS, 0.0, 1e4)
-    target_segmentation: float = _setting(0.0, "target: cross entropy of its own classifier on the labelled pixels", _OURS, 0.0, 1e4)
+    discriminator_target: float = _setting(
+        1.0, "discriminator: labelled target pixels are class K+1", _AUTHORS, 0.0, 1e4
+    )
+    adversarial: float = _setting(
+        1.0, "target: the discriminator takes labelled target pixels for their class", _AUTHORS, 0.0, 1e4
+    )
+    target_segmentation: float = _setting(
+        0.0, "target: cross entropy of its own classifier on the labelled pixels", _OURS, 0.0, 1e4
+    )
     entropy: float = _setting(
         0.0,
         "target: entropy of its own classifier at unlabelled pixels",
@@ -151,7 +171,9 @@ class RuntimeSettings(_Group):
     """Where a trial computes; part of the config because 1 and 2 threads differ in the last bits."""
 
     threads: int = _setting(1, "CPU threads of a trial", _OURS, 1, 1024)
-    device: Literal["cpu", "cuda"] = _setting("cpu", "device of a trial; a missing GPU is an error, never a CPU instead", _OURS)
+    device: Literal["cpu", "cuda"] = _setting(
+        "cpu", "device of a trial; a missing GPU is an error, never a CPU instead", _OURS
+    )
 
 
 class Config(_Group):
@@ -173,7 +195,9 @@ class Config(_Group):
     @model_validator(mode="after")
     def _depthwise_has_no_target_attention(self) -> Self:
         if self.model.family == "depthwise" and self.attention.target:
-            raise ValueError("attention.target must be false with model.family depthwise: that segmenter has no attention")
+            raise ValueError(
+                "attention.target must be false with model.family depthwise: that segmenter has no attention"
+            )
         return self
 
 

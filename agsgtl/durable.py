@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
@@ -11,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from agsgtl.errors import UserError
+
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""How file systems say that they have no hard links (FAT, some FUSE and object stores)."""
 
 
 class NotWritable(UserError):
@@ -29,8 +34,34 @@ def write_once(path: Path, content: bytes) -> bool:
             os.link(temporary, path)
         except FileExistsError:
             return os.stat(temporary).st_nlink == 2
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _write_exclusively(path, content)
     _sync_folder(path.parent)
     return True
+
+
+def limits_of(folder: Path) -> list[str]:
+    """What the file system under `folder` cannot do of what the ledger would like, as sentences; usually none.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    probe = folder / f".probe-{uuid.uuid4().hex}"
+    replace_bytes(probe, b"")
+    try:
+        os.link(probe, probe.with_suffix(".link"))
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return [
+            f"{folder}: this file system has no hard links: a crash may leave a record torn; it is then set aside and made again"
+        ]
+    finally:
+        probe.unlink()
+        probe.with_suffix(".link").unlink(missing_ok=True)
+    return []
 
 
 def replace(path: Path, write: Callable[[Path], None]) -> None:
@@ -123,7 +154,21 @@ def _said_clearly(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, FileExistsError) or error.errno is None:
             raise
-        raise NotWritable(f"{path}: cannot be written: {os.strerror(error.errno)}; nothing that was there is lost") from error
+        raise NotWritable(
+            f"{path}: cannot be written: {os.strerror(error.errno)}; nothing that was there is lost"
+        ) from error
+
+
+def _write_exclusively(path: Path, content: bytes) -> bool:
+    """`write_once` without hard links: the name is taken first, so a crash may leave it with half its content."""
+    try:
+        with open(path, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -38,6 +39,31 @@ def _commit() -> str:
         return ""
 
 
+CONTEXT_MIB = 600.0
+"""An allowance for what a process holds on a GPU besides PyTorch's tensors: the CUDA context, kernels, library workspaces."""
+
+
+@dataclass(frozen=True)
+class GpuMemory:
+    """The most that this process has held of its GPU since its trial began, and the size of that GPU."""
+
+    used_mib: float
+    total_mib: float
+    context_mib: float = CONTEXT_MIB
+
+    def columns(self) -> dict[str, float]:
+        """The same under the names that reports and costs have for it."""
+        return {"gpu_memory_mib": self.used_mib, "gpu_total_mib": self.total_mib}
+
+
+def gpu_memory() -> GpuMemory | None:
+    """What this process holds of its GPU, or None where there is none."""
+    if not torch.cuda.is_available():
+        return None
+    total = torch.cuda.get_device_properties(0).total_memory / 2**20
+    return GpuMemory(torch.cuda.max_memory_reserved() / 2**20 + CONTEXT_MIB, total)
+
+
 class Stopwatch:
     """Started with a trial; `cost` reads it.
 
@@ -53,7 +79,9 @@ class Stopwatch:
 
     def cost(self) -> Cost:
         """The cost from the start until now."""
+        memory = gpu_memory() if self.device == "cuda" else None
         return Cost(
+            **(memory.columns() if memory else {}),
             duration_s=time.monotonic() - self.started,
             cpu_s=time.process_time() - self.started_cpu,
             peak_memory_mib=self._peak_memory_mib(),

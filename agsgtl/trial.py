@@ -1,11 +1,11 @@
 """One trial, whole: draw labels, pre-train, adapt, evaluate, and leave one record. Read this first.
 
-    run_trial
-      _train            every epoch, all seeds side by side, so that the trial's score is their mean from the start
-        _start_seed       draw_labels -> training_inputs -> obtain_source_model -> the method's Training
-        SeedRun.advance   one epoch of one seed, its selection score, and the weights that `adapt.keep` wants
-      SeedRun.outcome   the kept weights' validation metrics and class map
-    A failure of any kind ends in a record with its reason. Nothing here can see a test label.
+run_trial
+  _train            every epoch, all seeds side by side, so that the trial's score is their mean from the start
+    _start_seed       draw_labels -> training_inputs -> obtain_source_model -> the method's Training
+    SeedRun.advance   one epoch of one seed, its selection score, and the weights that `adapt.keep` wants
+  SeedRun.outcome   the kept weights' validation metrics and class map
+A failure of any kind ends in a record with its reason. Nothing here can see a test label.
 """
 
 from __future__ import annotations
@@ -66,7 +66,12 @@ class Place:
 def debug_setup(pair: DomainPair, config: Config, method: str, seeds: Seeds, select: SelectionRule) -> Setup:
     """The setup of a single trial outside any experiment."""
     identity = Identity(
-        experiment="run", kind="run", method=method, pair=pair.name, per_class=config.labels.per_class, number=seeds.labels
+        experiment="run",
+        kind="run",
+        method=method,
+        pair=pair.name,
+        per_class=config.labels.per_class,
+        number=seeds.labels,
     )
     return Setup(identity=identity, seeds=(seeds,), select=select)
 
@@ -111,7 +116,9 @@ def run_trial(config: Config, pair: DomainPair, setup: Setup | None = None, plac
         if place.raises or isinstance(error, (SystemExit, GeneratorExit)):
             raise
         reason = _reason(error)
-        message = str(error) if reason in ("diverged", "bad_input", "interrupted", "timeout") else traceback.format_exc()
+        message = (
+            str(error) if reason in ("diverged", "bad_input", "interrupted", "timeout") else traceback.format_exc()
+        )
         record = _record(config, pair, setup, stopwatch, "failed", reason=reason, message=message)
     if attempt is not None:
         _leave(record, attempt, place.retries)
@@ -234,7 +241,11 @@ class _Checkpoints:
 
 
 def _of_all(runs: Sequence[SeedRun], tensors: Callable[[SeedRun], Tensors]) -> Tensors:
-    return {name: tensor for index, run in enumerate(runs) for name, tensor in checkpoint.prefixed(str(index), tensors(run)).items()}
+    return {
+        name: tensor
+        for index, run in enumerate(runs)
+        for name, tensor in checkpoint.prefixed(str(index), tensors(run)).items()
+    }
 
 
 def _report(epoch: int, epochs: int, runs: Sequence[SeedRun]) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import h5py
@@ -48,6 +49,25 @@ def write_mat73(path: Path, arrays: dict[str, np.ndarray]) -> None:
             stored.attrs["MATLAB_class"] = np.bytes_(MATLAB_CLASSES.get(array.dtype.name, array.dtype.name))
     with path.open("r+b") as raw:
         raw.write(b"MATLAB 7.3 MAT-file, Platform: PCWIN64, HDF5 schema 1.00 .".ljust(124) + b"\x00\x02IM")
+
+
+def write_geotiff(path: Path, array: np.ndarray, transform: tuple[float, ...] | None = None, epsg: int | None = None) -> None:
+    """(height, width, bands) as GeoTIFF, with coordinates or without."""
+    import rasterio
+
+    profile = {"driver": "GTiff", "height": array.shape[0], "width": array.shape[1], "count": array.shape[2], "dtype": array.dtype.name}
+    place = {} if transform is None else {"transform": rasterio.Affine(*transform), "crs": f"EPSG:{epsg}"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path, "w", **profile, **place) as raster:
+            raster.write(array.transpose(2, 0, 1))
+
+
+def write_envi(path: Path, array: np.ndarray, interleave: str = "bsq", **header: object) -> None:
+    """(height, width, bands) as ENVI header and image, with more lines of the header."""
+    import spectral
+
+    spectral.io.envi.save_image(str(path), array, force=True, ext=".img", interleave=interleave, metadata=header)
 
 
 def _write_mat5(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -25,7 +25,9 @@ from agsgtl.trial import Place, debug_setup, run_trial
 
 
 def setup_of(pair: DomainPair, method: str = "agsgtl", **changes: object) -> Setup:
-    return debug_setup(pair, quick_config(), method, Seeds(labels=0, init=0), "target_validation").model_copy(update=changes)
+    return debug_setup(pair, quick_config(), method, Seeds(labels=0, init=0), "target_validation").model_copy(
+        update=changes
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -44,8 +46,12 @@ def test_it_works_with_nothing_but_config_and_pair(tiny_pair: DomainPair) -> Non
 
 
 def test_the_score_is_the_mean_over_the_seeds(tiny_pair: DomainPair) -> None:
-    alone = [run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, seeds=(Seeds(labels=s, init=s),))) for s in (0, 1)]
-    both = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, seeds=(Seeds(labels=0, init=0), Seeds(labels=1, init=1))))
+    alone = [
+        run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, seeds=(Seeds(labels=s, init=s),))) for s in (0, 1)
+    ]
+    both = run_trial(
+        quick_config(), tiny_pair, setup_of(tiny_pair, seeds=(Seeds(labels=0, init=0), Seeds(labels=1, init=1)))
+    )
     assert both.score == pytest.approx((alone[0].score + alone[1].score) / 2)
     assert both.outcomes == (alone[0].outcomes[0], alone[1].outcomes[0])
 
@@ -88,7 +94,9 @@ def test_going_on_from_a_checkpoint_gives_the_same_bits(
     with pytest.raises(Stopped):
         run_trial(config, tiny_pair, setup, Place(stopped, on_report=kill_in_epoch_four, raises=True))
     epochs: list[int] = []
-    resumed = run_trial(config, tiny_pair, setup, Place(stopped, on_report=lambda report: epochs.append(report["epoch"])))
+    resumed = run_trial(
+        config, tiny_pair, setup, Place(stopped, on_report=lambda report: epochs.append(report["epoch"]))
+    )
     assert epochs == [4, 5, 6]
     assert resumed.outcome() == record.outcome()
     assert (resumed.cost.attempt, record.cost.attempt) == (2, 1)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from agsgtl.config import AUTHORS_SETTINGS, Config, configure
+from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.normalisation import fit_scaling
 from agsgtl.data.pairing import DomainPair, load_pair
@@ -89,7 +89,7 @@ def import_weights(
     for number, predictor, *weights in zip(AUTHORS_SEEDS, predictors, segmenters, judges, strict=False):
         folder = _write_run(ledger, config, of_pair, number, (weights[0], weights[1]))
         if not folder.has_record():
-            watch = Stopwatch("cpu", attempt=folder.start_attempt())
+            watch = Stopwatch("cpu", attempt=1)
             folder.write_class_map(predict_scene(predictor, of_pair.target_cube, scaling).class_map[None])
             folder.write_record(_record(config, of_pair, number, watch, results.name))
         _score(ledger, folder, vault, of_pair, config, number)
@@ -164,7 +164,7 @@ def _authors_config(sizes: NetworkSizes, discriminator: StateDict, pair: DomainP
     judge = read_sizes(discriminator, "the discriminators").width if discriminator else 2 * sizes.width
     widths = {"model.width": sizes.width, "model.discriminator_width": sizes.width if sizes.family == "depthwise" else judge}
     labels = {"labels.per_class": AUTHORS_PER_CLASS[pair.authors_settings], "labels.validation_per_class": 0}
-    own = {"model.family": sizes.family, **widths, **labels, "data.normalisation": "authors"}
+    own: dict[str, Value] = {"model.family": sizes.family, **widths, **labels, "data.normalisation": "authors"}
     return configure(AUTHORS_SETTINGS[pair.authors_settings], own, origin="the authors' settings")
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -28,10 +28,10 @@ INTERRUPTED = 130
 def run(
     pair: Annotated[str, typer.Argument(help="A pair of `agsgtl data list`, or a pair's YAML file.")],
     method: Annotated[str, typer.Option(help="The method to train.")] = "agsgtl",
-    settings: Annotated[Optional[list[str]], typer.Option("--set", help="path=value, as often as wanted.")] = None,  # noqa: UP045
+    settings: Annotated[list[str] | None, typer.Option("--set", help="path=value, as often as wanted.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws the labelled pixels and the first weights.")] = 0,
     select: Annotated[str, typer.Option(help="The selection rule: " + ", ".join(RULES) + ".")] = "target_validation",
-    out: Annotated[Optional[Path], typer.Option(help="The trial's folder; one with a checkpoint is gone on from.")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="The trial's folder; one with a checkpoint is gone on from.")] = None,
     use_pdb: Annotated[bool, typer.Option("--pdb", help="Open the debugger where the trial fails.")] = False,
 ) -> int:
     """Train one trial here and now; no test label is opened."""
@@ -67,21 +67,26 @@ def _free_folder(root: Path) -> Path:
 
 def _say(record: Record, folder: TrialFolder) -> int:
     if record.reason == "interrupted":
-        print(f"interrupted; `--out {folder.path}` with the same arguments goes on from its last checkpoint", file=sys.stderr)
+        print(
+            f"interrupted; `--out {folder.path}` with the same arguments goes on from its last checkpoint",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     if record.status == "failed":
-        print(f"failed: {record.reason}: {record.message}\nthe record is {folder.path / 'record.json'}", file=sys.stderr)
+        print(
+            f"failed: {record.reason}: {record.message}\nthe record is {folder.path / 'record.json'}", file=sys.stderr
+        )
         return {"bad_input": 1, "diverged": 0}.get(record.reason or "error", FAILED_TRIAL)
     outcome = record.outcomes[0]
-    print(f"{record.identity.method} on {record.identity.pair}: {record.select} {record.score:.4f} at epoch {outcome.epoch} of {outcome.epochs}")
+    epochs = f"at epoch {outcome.epoch} of {outcome.epochs}" if outcome.epochs else "without epochs"
+    print(f"{record.identity.method} on {record.identity.pair}: {record.select} {record.score:.4f} {epochs}")
+    pixels = record.config["labels.validation_per_class"]
     for name, value in outcome.validation.items():
-        print(f"  {name.replace('_', ' ')} on {_validation_pixels(record)} validation pixels: {value:.4f}")
-    print(f"  {record.cost.duration_s:.1f} s, {record.cost.peak_memory_mib:.0f} MiB; record, weights and class map in {folder.path}")
+        print(f"  {name.replace('_', ' ')} on {pixels} validation pixels a class: {value:.4f}")
+    print(
+        f"  {record.cost.duration_s:.1f} s, {record.cost.peak_memory_mib:.0f} MiB; record, weights and class map in {folder.path}"
+    )
     return 0
-
-
-def _validation_pixels(record: Record) -> str:
-    return f"{record.config['labels.validation_per_class']} a class"
 
 
 class _LiveLine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,11 +15,17 @@ Results = Annotated[Path, typer.Option("--results", help="The folder that holds 
 
 def sweep(
     experiment: Annotated[Path, typer.Argument(help="An experiment file, like experiments/quickstart.yaml.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, what is done, and how long it may take.")] = False,
-    address: Annotated[Optional[str], typer.Option(help="A standing Ray cluster; left out, Ray starts here.")] = None,  # noqa: UP045
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, what is done, and how long it may take.")
+    ] = False,
+    address: Annotated[str | None, typer.Option(help="A standing Ray cluster; left out, Ray starts here.")] = None,
     results: Results = Path("results"),
-    yes: Annotated[bool, typer.Option("--yes", help="Set trials aside that a changed file has made meaningless.")] = False,
-    take_over: Annotated[bool, typer.Option("--take-over", help="Take the lease from a driver that seems alive.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Set trials aside that a changed file has made meaningless.")
+    ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the lease from a driver that seems alive.")
+    ] = False,
 ) -> int:
     """Search, confirm on fresh seeds, print the table; again: go on, or extend."""
     from agsgtl.tuning import dryrun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -23,8 +23,8 @@ OneResults = Annotated[Path, typer.Argument(help="A folder that a sweep wrote, l
 def table(
     results: Results,
     format: Annotated[str, typer.Option(help="csv, md, latex or html.")] = "md",
-    metric: Annotated[Optional[str], typer.Option(help="One metric instead of four, like macro_f1.")] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option(help="A folder to write table.<ending> to, besides stdout.")] = None,  # noqa: UP045
+    metric: Annotated[str | None, typer.Option(help="One metric instead of four, like macro_f1.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder to write table.<ending> to, besides stdout.")] = None,
 ) -> None:
     """Print the table of one or many experiments; nothing else goes to stdout."""
     if format not in ENDINGS:
@@ -48,6 +48,8 @@ def evaluate(
     from agsgtl.tuning.evaluate import score_trials
 
     if not trials:
-        raise UserError("evaluate: say what to score: --trials, every complete search trial; confirmations are scored by `sweep`")
+        raise UserError(
+            "evaluate: say what to score: --trials, every complete search trial; confirmations are scored by `sweep`"
+        )
     count = score_trials(results)
     print(f"{count} search trials scored; the vault's log is {results / 'vault.jsonl'}", file=sys.stderr)

@@ -2,11 +2,13 @@
 
 A tile is predicted with as much scene around it as the networks look at, cut on the grid of their poolings, so that every
 pixel of it is computed from the same numbers in the same order. oneDNN's convolutions sum in an order that depends on the
-image's size (PyTorch 2.13, seen in the last bits); prediction goes without them.
+image's size (PyTorch 2.13, seen in the last bits); prediction goes without them. What follows the last 3x3 convolution,
+softmax and gate, is computed for the assembled scene.
 """
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from torch import Tensor
 
 from agsgtl.config import Config
 from agsgtl.data.normalisation import BandScaling
-from agsgtl.data.scratch import forget_pages
+from agsgtl.data.scratch import forget_pages, new_array
 from agsgtl.models.networks import build_discriminator, build_segmenter
 from agsgtl.models.reach import reach_of
 
@@ -30,15 +32,17 @@ TILE = 384
 
 @dataclass(frozen=True)
 class Predictor:
-    """What predicts: `logits` and `gate` are functions of a normalised tile.
+    """What predicts: `judge` looks at a normalised tile, `gate` at single pixels of what it saw.
 
     Attributes:
-        judge: from (1, bands, h, w) to logits (1, K, h, w) and the gate (1, 1, h, w), or None where there is none.
-        reach: pixels that the outputs look away from their own.
+        judge: from (1, bands, h, w) to logits (1, K, h, w) and what the gate is computed from (1, C, h, w), or None.
+        gate: from pixels (1, C, h, w) to their gates (1, 1, h, w).
+        reach: pixels that `judge` looks away from its own.
         stride: the grid of the poolings; tiles begin and end on it.
     """
 
     judge: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    gate: Callable[[Tensor], Tensor] | None
     reach: int
     stride: int
 
@@ -75,22 +79,25 @@ def network_predictor(
     """
     segmenter = build_segmenter(config, bands, classes, seed=0).eval()
     segmenter.load_state_dict(dict(weights))
-    discriminator = None
-    if discriminator_weights and config.attention.discriminator:
-        discriminator = build_discriminator(config, classes, seed=0).eval()
-        discriminator.load_state_dict(dict(discriminator_weights))
+    reach = reach_of(config.model.family)
     own_gate = segmenter.attention if config.attention.target else None
+    if not (discriminator_weights and config.attention.discriminator):
+
+        def judge_alone(tile: Tensor) -> tuple[Tensor, Tensor | None]:
+            features = segmenter.body(tile)
+            return segmenter.classifier(features), None if own_gate is None else features
+
+        return Predictor(judge_alone, None if own_gate is None else own_gate.gate, reach.segmenter, reach.stride)
+    discriminator = build_discriminator(config, classes, seed=0).eval()
+    discriminator.load_state_dict(dict(discriminator_weights))
+    exact_gate = copy.deepcopy(own_gate).double() if own_gate is not None else None
 
     def judge(tile: Tensor) -> tuple[Tensor, Tensor | None]:
         features = segmenter.body(tile)
-        logits = segmenter.classifier(features)
-        if discriminator is not None:
-            gated = features if own_gate is None else own_gate(features)
-            return logits, discriminator.attention.gate(discriminator(gated))
-        return logits, None if own_gate is None else own_gate.gate(features)
+        gated = features if exact_gate is None else exact_gate(features.double()).float()
+        return segmenter.classifier(features), discriminator(gated)
 
-    reach = reach_of(config.model.family)
-    return Predictor(judge, reach.segmenter if discriminator is None else reach.both, reach.stride)
+    return Predictor(judge, discriminator.attention.gate, reach.both, reach.stride)
 
 
 def linear_predictor(weights: Mapping[str, Tensor]) -> Predictor:
@@ -100,7 +107,7 @@ def linear_predictor(weights: Mapping[str, Tensor]) -> Predictor:
         scores = torch.einsum("kb,nbhw->nkhw", weights["coefficients"], tile.double())
         return scores + weights["intercepts"][:, None, None], None
 
-    return Predictor(judge, 0, 1)
+    return Predictor(judge, None, 0, 1)
 
 
 def predict_scene(predictor: Predictor, cube: NDArray[Any], scaling: BandScaling, tile: int | None = TILE) -> Prediction:
@@ -113,21 +120,48 @@ def predict_scene(predictor: Predictor, cube: NDArray[Any], scaling: BandScaling
         tile: rows and columns predicted at once; None is the whole scene. It changes no number.
     """
     height, width = cube.shape[:2]
-    class_map, confidence = np.zeros((height, width), np.uint8), np.zeros((height, width), np.float32)
-    attention: NDArray[np.float32] | None = None
+    logits: NDArray[Any] | None = None
+    seen: NDArray[Any] | None = None
     for rows, around_rows in _tiles(height, tile, predictor):
         for columns, around_columns in _tiles(width, tile, predictor):
             normalised = scaling.apply(cube[around_rows, around_columns])
             forget_pages(cube)
             with torch.no_grad(), _without_onednn():
-                logits, gate = predictor.judge(torch.from_numpy(normalised))
-            inner = _inside(rows, around_rows), _inside(columns, around_columns)
-            probabilities = logits[0].double().softmax(dim=0)[:, *inner]
-            class_map[rows, columns] = logits[0].argmax(dim=0)[inner].add(1).to(torch.uint8).numpy()
-            confidence[rows, columns] = probabilities.max(dim=0).values.float().numpy()
-            if gate is not None:
-                attention = np.zeros((height, width), np.float32) if attention is None else attention
-                attention[rows, columns] = gate[0, 0][inner].float().numpy()
+                judged = predictor.judge(torch.from_numpy(normalised))
+            inner = slice(None), _inside(rows, around_rows), _inside(columns, around_columns)
+            logits = _put(logits, judged[0][0][inner], (height, width), (rows, columns))
+            if judged[1] is not None:
+                seen = _put(seen, judged[1][0][inner], (height, width), (rows, columns))
+    if logits is None:
+        raise ValueError("a scene must have a pixel")
+    return _finish(logits, seen, predictor.gate)
+
+
+def _put(
+    whole: NDArray[Any] | None, part: Tensor, size: tuple[int, int], place: tuple[slice, slice]
+) -> NDArray[Any]:
+    """The maps (channels, height, width) of the whole scene with a tile's part in its place."""
+    values = part.numpy()
+    if whole is None:
+        whole = new_array((values.shape[0], *size), values.dtype)
+    whole[:, *place] = values
+    return whole
+
+
+def _finish(
+    logits: NDArray[Any], seen: NDArray[Any] | None, gate: Callable[[Tensor], Tensor] | None
+) -> Prediction:
+    """Classes, confidences and gates, row by row of the scene: the same sums in the same order whatever the tiles were."""
+    _, height, width = logits.shape
+    class_map, confidence = np.zeros((height, width), np.uint8), np.zeros((height, width), np.float32)
+    attention = None if seen is None or gate is None else np.zeros((height, width), np.float32)
+    with torch.no_grad():
+        for row in range(height):
+            of_row = torch.from_numpy(np.ascontiguousarray(logits[:, row]))
+            class_map[row] = of_row.argmax(dim=0).add(1).to(torch.uint8).numpy()
+            confidence[row] = of_row.softmax(dim=0).max(dim=0).values.float().numpy()
+            if attention is not None and seen is not None and gate is not None:
+                attention[row] = gate(torch.from_numpy(np.ascontiguousarray(seen[None, :, row : row + 1])))[0, 0, 0].numpy()
     return Prediction(class_map, confidence, attention)
 
 
@@ -149,5 +183,5 @@ def _inside(part: slice, around: slice) -> slice:
 def _without_onednn() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PyTorch speaks of Intel's GPUs here
-        with torch.backends.mkldnn.flags(enabled=False):  # type: ignore[no-untyped-call]
+        with torch.backends.mkldnn.flags(enabled=False):
             yield

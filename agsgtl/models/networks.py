@@ -81,7 +81,9 @@ class DepthwiseBody(Body):
         self.upconv3 = nn.ConvTranspose2d(4 * f, 4 * f, 2, stride=2, groups=4 * f)
         self.decoder3 = nn.Conv2d(8 * f, 2 * f, 3, padding=1, groups=2 * f)
         self.upconv4 = nn.ConvTranspose2d(2 * f, 2 * f, 2, stride=2, groups=2 * f)
-        self.decoder4 = nn.ConvTranspose2d(4 * f, f, 3, padding=1, groups=f)  # transposed in the authors' code alone here
+        self.decoder4 = nn.ConvTranspose2d(
+            4 * f, f, 3, padding=1, groups=f
+        )  # transposed in the authors' code alone here
         self.upconv5 = nn.ConvTranspose2d(f, f, 2, stride=2, groups=f)
         self.decoder5 = nn.Conv2d(2 * f, f, 3, padding=1, groups=f)
 

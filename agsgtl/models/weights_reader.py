@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def _read(path: Path) -> Any:
 
 def _torch_load(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return _restricted_load(path)
     except Exception as error:  # noqa: BLE001 - damaged files make it raise nearly anything
         raise UserError(
             f"{path}: is no file of plain weights ({_reason(error)}); nothing but tensors, numbers and containers is ever "
@@ -66,10 +67,16 @@ def _reason(error: Exception) -> str:
     return f"it asks for {asked[1]}" if asked else "it is damaged or holds other objects"
 
 
+def _restricted_load(file: Path | io.BytesIO) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of damaged files; what comes of them is judged below
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def _storage_from_bytes(content: bytes) -> Any:
     """What `torch.storage._load_from_bytes` is: that one unpickles anything, this one storages only."""
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return _restricted_load(io.BytesIO(content))
     except Exception as error:  # noqa: BLE001 - as above
         raise pickle.UnpicklingError(_reason(error)) from None
 
@@ -79,7 +86,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tenso
     if not isinstance(storage, torch.storage.TypedStorage):
         raise pickle.UnpicklingError("a tensor must lie in a storage")
     # `set_` refuses what does not lie in the storage.
-    return torch.empty(0, dtype=storage.dtype).set_(storage, offset, torch.Size(size), tuple(stride))  # type: ignore[call-overload,no-any-return]
+    return torch.empty(0, dtype=storage.dtype).set_(storage, offset, torch.Size(size), tuple(stride))
 
 
 def _parameter(tensor: Tensor, *_: Any) -> Tensor:

@@ -108,11 +108,11 @@ def average_cell(cells: Sequence[Cell]) -> Cell:
 
 
 def p_text(p: float) -> str:
-    """A p-value with three decimals, small ones with one digit.
+    """A p-value with four decimals at most, small ones with one digit.
 
-    >>> p_text(0.0625), p_text(1.0), p_text(0.00012)
-    ('.062', '1', '1e-04')
+    >>> p_text(0.0625), p_text(0.25), p_text(1.0), p_text(0.00002)
+    ('.0625', '.25', '1', '2e-05')
     """
-    if p >= 0.9995:
+    if p >= 0.99995:
         return "1"
-    return f"{p:.3f}".lstrip("0") if p >= 0.001 else f"{p:.0e}"
+    return f"{p:.4f}".strip("0") if p >= 0.0001 else f"{p:.0e}"

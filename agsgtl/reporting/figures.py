@@ -18,10 +18,11 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.confirmed import Confirmed, confirmed_of
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.maps import plot_attention, plot_maps
+from agsgtl.reporting.marks import same_count
 from agsgtl.reporting.plan import read_plan
 from agsgtl.reporting.plotstyle import save_figure
 from agsgtl.reporting.resultplots import plot_accuracy_by_labels, plot_confusion, plot_ranks
-from agsgtl.reporting.rows import KEYS
+from agsgtl.reporting.rows import KEYS, Row
 from agsgtl.reporting.searchplots import (
     plot_history,
     plot_importances,
@@ -80,9 +81,10 @@ def draw_results(confirmed: Confirmed, frame: pd.DataFrame) -> Iterator[Named]:
     curve = plot_accuracy_by_labels(confirmed, "macro_f1", sampled_front(frame))
     if curve is not None:
         yield "accuracy_by_labels", curve
-    means = _complete_means(confirmed)
-    if means.shape[0] > 1 and means.shape[1] > 2:
-        yield "ranks", plot_ranks(rank_methods(means))
+    for rivals in same_count(confirmed.rows):
+        means = _complete_means(confirmed, rivals)
+        if means.shape[0] > 1 and means.shape[1] > 2:
+            yield f"ranks_k{rivals[0].per_class}", plot_ranks(rank_methods(means))
     for row in confirmed.rows:
         for pair in confirmed.pairs:
             records = _records(confirmed, row.key, pair)
@@ -182,9 +184,9 @@ def _weights_of(importances: pd.DataFrame | None, study: str) -> pd.Series[Any]:
     return importances[importances["study"] == study].set_index("path")["importance"].sort_values(ascending=False)
 
 
-def _complete_means(confirmed: Confirmed) -> pd.DataFrame:
+def _complete_means(confirmed: Confirmed, rivals: Sequence[Row]) -> pd.DataFrame:
     cells = confirmed.cells("macro_f1")
-    rows = [row for row in confirmed.rows if all(cells[row, pair].state == "complete" for pair in confirmed.pairs)]
+    rows = [row for row in rivals if all(cells[row, pair].state == "complete" for pair in confirmed.pairs)]
     values = [[cells[row, pair].mean for pair in confirmed.pairs] for row in rows]
     return pd.DataFrame(values, index=[row.name for row in rows], columns=list(confirmed.pairs))
 

@@ -16,16 +16,17 @@ _WINNERS: tuple[Mark, Mark] = ("best", "second")
 def compare_with_best(
     rows: Sequence[Row], columns: Sequence[str], cells: Mapping[tuple[Row, str], Cell]
 ) -> tuple[Comparison, ...]:
-    """Every column's best row against every other that has numbers, Holm-adjusted over all of them.
+    """Every column's best row at each k against every other that has numbers, Holm-adjusted over all of them.
 
     The average is compared over pairs; where there is one pair only, its column stands for the average.
     """
     pairs = [column for column in columns if column != AVERAGE]
     found: list[tuple[str, Row, Row, PairedTest | None]] = []
     for column in columns if len(pairs) > 1 else pairs:
-        for best in _ranking(rows, column, cells)[:1]:
-            others = [row for row in rows if row != best and not row.oracle and cells[row, column].n]
-            found += [(column, best, other, _test(best, other, column, pairs, cells)) for other in others]
+        for rivals in same_count(rows):
+            for best in _ranking(rivals, column, cells)[:1]:
+                others = [row for row in rivals if row != best and cells[row, column].n]
+                found += [(column, best, other, _test(best, other, column, pairs, cells)) for other in others]
     adjusted = holm([test.p if test else 1.0 for *_, test in found])
     return tuple(Comparison(*compared, p) for compared, p in zip(found, adjusted, strict=True))
 
@@ -36,12 +37,12 @@ def mark_cells(
     cells: Mapping[tuple[Row, str], Cell],
     comparisons: Sequence[Comparison] = (),
 ) -> dict[tuple[Row, str], frozenset[Mark]]:
-    """The marks of each marked cell; best and second among complete cells of methods, oracle rows aside."""
+    """The marks of each marked cell; best and second at each k among complete cells of methods, oracle rows aside."""
     marks: dict[tuple[Row, str], set[Mark]] = {}
     for column in columns:
-        ranking = _ranking(rows, column, cells)
-        for row, mark in zip(ranking[:2], _WINNERS, strict=False):
-            marks.setdefault((row, column), set()).add(mark)
+        for rivals in same_count(rows):
+            for row, mark in zip(_ranking(rivals, column, cells)[:2], _WINNERS, strict=False):
+                marks.setdefault((row, column), set()).add(mark)
     single = len(columns) == 2
     for comparison in comparisons:
         if comparison.p_holm >= ALPHA:
@@ -50,9 +51,15 @@ def mark_cells(
     return {key: frozenset(found) for key, found in marks.items()}
 
 
+def same_count(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of methods, oracle rows aside, by their number of labelled pixels: only equals are compared."""
+    counts = sorted({row.per_class for row in rows if not row.oracle})
+    return [[row for row in rows if row.per_class == count and not row.oracle] for count in counts]
+
+
 def _ranking(rows: Sequence[Row], column: str, cells: Mapping[tuple[Row, str], Cell]) -> list[Row]:
     """The rows that can win a column, best mean first; none where there is no rival."""
-    able = [row for row in rows if not row.oracle and cells[row, column].state == "complete"]
+    able = [row for row in rows if cells[row, column].state == "complete"]
     return sorted(able, key=lambda row: -(cells[row, column].mean or 0.0)) if len(able) > 1 else []
 
 

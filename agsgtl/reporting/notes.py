@@ -8,10 +8,10 @@ import pandas as pd
 
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Table, p_text
 from agsgtl.reporting.confirmed import Confirmed
-from agsgtl.reporting.marks import ALPHA
+from agsgtl.reporting.marks import ALPHA, same_count
 from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.rows import Row
-from agsgtl.reporting.statistics import rank_methods
+from agsgtl.reporting.statistics import Ranks, rank_methods
 from agsgtl.reporting.vaultlog import Looks
 
 
@@ -85,7 +85,7 @@ def _marks(table: Table) -> Iterable[str]:
     metric, count = TITLES[table.metrics[0]], len(table.comparisons)
     yield (
         f"Bold: best; underlined: second; †: not to be told from the best in {metric} (exact sign-flip test paired by "
-        f"seed, two-sided, Holm-adjusted over the {count} comparisons with a column's best)."
+        f"seed, two-sided, Holm-adjusted over the {count} comparisons with the best of a column and k)."
     )
     smallest = {test.n: test.smallest_p for test in tests}
     listed = _join([f"{p_text(p)} at n = {n}" for n, p in sorted(smallest.items())], "and")
@@ -98,21 +98,26 @@ def _marks(table: Table) -> Iterable[str]:
 def _ranks(table: Table) -> Iterable[str]:
     pairs = [column for column in table.columns if column != AVERAGE]
     cells = table.of(table.metrics[0])
-    rows = [row for row in table.rows if not row.oracle and all(cells[row, pair].state == "complete" for pair in pairs)]
-    if len(pairs) < 3 or len(rows) < 2:
-        return
-    means = pd.DataFrame([[cells[row, pair].mean for pair in pairs] for row in rows], index=[row.name for row in rows])
-    ranks = rank_methods(means)
-    listed = _join(
-        [f"{name} {rank:.1f}" for name, rank in sorted(ranks.mean_rank.items(), key=lambda r: (r[1], r[0]))], "and"
+    spoke = False
+    for rivals in same_count(table.rows) if len(pairs) > 2 else []:
+        rows = [row for row in rivals if all(cells[row, pair].state == "complete" for pair in pairs)]
+        if len(rows) > 1:
+            values = [[cells[row, pair].mean for pair in pairs] for row in rows]
+            yield _rank_sentence(rank_methods(pd.DataFrame(values, index=[row.name for row in rows])), table.metrics[0])
+            spoke = True
+    if spoke:
+        yield "Pairs cut from one cube are not independent of each other."
+
+
+def _rank_sentence(ranks: Ranks, metric: str) -> str:
+    ordered = sorted(ranks.mean_rank.items(), key=lambda rank: (rank[1], rank[0]))
+    text = (
+        f"Mean ranks over {ranks.pairs} pairs in {TITLES[metric]}: {_join([f'{n} {r:.1f}' for n, r in ordered], 'and')}"
     )
-    yield f"Mean ranks over {ranks.pairs} pairs in {TITLES[table.metrics[0]]}: {listed}" + (
-        f"; description only, a test of {len(rows)} methods needs {ranks.needed} pairs." if not ranks.p else "."
-    )
-    told = sorted(f"{a} and {b} ({p:.3g})" for (a, b), p in ranks.p.items() if p < ALPHA)
-    if ranks.p:
-        yield f"Wilcoxon over pairs, Holm-adjusted, tells apart: {_join(told, 'and') if told else 'none'}."
-    yield "Pairs cut from one cube are not independent of each other."
+    if not ranks.p:
+        return f"{text}; description only, a test of {len(ordered)} methods needs {ranks.needed} pairs."
+    told = sorted(f"{a} and {b} (p {p_text(p)})" for (a, b), p in ranks.p.items() if p < ALPHA)
+    return f"{text}; Wilcoxon over pairs, Holm-adjusted, tells apart: {'; '.join(told) or 'none'}."
 
 
 def _vault(records: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
@@ -120,8 +125,8 @@ def _vault(records: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
     early = sum(look.before_extension for look in looks)
     if opened:
         yield (
-            f"Test labels were opened for {opened} distinct records (a log whose chain of hashes is whole), "
-            f"{early} times before a search on that pair was extended."
+            f"Test labels were opened for {opened} distinct records, by a log whose chain of hashes is whole; "
+            f"looks before a search on that pair was extended: {early}."
         )
     scored = set(map(tuple, records.loc[records["macro_f1"].notna(), ["results", "record"]].itertuples(index=False)))
     unlogged = len(scored - set().union(*(look.records for look in looks)))

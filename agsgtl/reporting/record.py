@@ -113,7 +113,10 @@ class SeedOutcome(_Document):
 
 
 class Cost(_Document):
-    """What a trial cost and where it ran; the only part of a record that a repetition may change."""
+    """What a trial cost and where it ran; the only part of a record that a repetition may change.
+
+    `gpu_memory_mib` is what its process held of a GPU of `gpu_total_mib`, None without one.
+    """
 
     duration_s: float
     cpu_s: float
@@ -124,6 +127,8 @@ class Cost(_Document):
     attempt: int
     started_at: float
     ended_at: float
+    gpu_memory_mib: float | None = None
+    gpu_total_mib: float | None = None
 
 
 class Record(_Document):

@@ -141,7 +141,7 @@ def rows_of(record: Record, scores: Sequence[Scores]) -> Iterator[dict[str, Any]
 
 def read_trials(folders: Iterable[Path], results: Path) -> pd.DataFrame:
     """The rows of some records below a results folder, not merged."""
-    chunks, rows = [empty()], list[dict[str, Any]]()
+    chunks, rows = list[pd.DataFrame](), list[dict[str, Any]]()
     for path in folders:
         rows += _rows_in(path, results)
         if len(rows) >= _CHUNK:

@@ -35,7 +35,13 @@ class AdversarialTraining(Training):
     """
 
     def __init__(
-        self, config: Config, inputs: TrainingInputs, source: Segmenter, target: Segmenter, discriminator: Discriminator, seed: int
+        self,
+        config: Config,
+        inputs: TrainingInputs,
+        source: Segmenter,
+        target: Segmenter,
+        discriminator: Discriminator,
+        seed: int,
     ) -> None:
         super().__init__(inputs, config.adapt.epochs)
         self.settings, self.loss, self.attention = config.adapt, config.loss, config.attention
@@ -71,7 +77,9 @@ class AdversarialTraining(Training):
         self.discriminator.train().requires_grad_(True)
         with torch.no_grad():  # the target does not move during these steps, nor does its gate in eval mode
             features = self._gated_features(self.target_features)
-        return torch.stack([self._discriminator_step(features, unlabelled) for _ in range(self.settings.discriminator_steps)])
+        return torch.stack(
+            [self._discriminator_step(features, unlabelled) for _ in range(self.settings.discriminator_steps)]
+        )
 
     def _discriminator_step(self, target_features: Tensor, unlabelled: Tensor) -> Tensor:
         """L_D: source pixels are their class, target pixels are class K+1. Target first: batch norms see that order."""
@@ -101,7 +109,10 @@ class AdversarialTraining(Training):
         judged = self._gated_logits(self._gated_features(features))
         loss = weighted_sum(
             (weight.adversarial, lambda: cross_entropy(at_pixels(judged, labelled.pixels), labelled.labels)),
-            (weight.target_segmentation, lambda: cross_entropy(self._classified(features, labelled.pixels), labelled.labels)),
+            (
+                weight.target_segmentation,
+                lambda: cross_entropy(self._classified(features, labelled.pixels), labelled.labels),
+            ),
             (weight.entropy, lambda: entropy(self._classified(features, unlabelled))),
             (weight.unlabelled_adversarial, lambda: none_target(at_pixels(judged, unlabelled))),
         )

@@ -73,5 +73,7 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
-            if value.shape == parameter.shape:  # the file holds them contiguous; the fused step wants the weights' layout
+            if (
+                value.shape == parameter.shape
+            ):  # the file holds them contiguous; the fused step wants the weights' layout
                 values[name] = torch.empty_like(parameter).copy_(value)

@@ -64,9 +64,7 @@ def source_model_file(folder: Path, key: str) -> Path:
     return folder / key / "model.safetensors"
 
 
-def obtain_source_model(
-    config: Config, inputs: TrainingInputs, seeds: Seeds, file: Path | None = None
-) -> SourceModel:
+def obtain_source_model(config: Config, inputs: TrainingInputs, seeds: Seeds, file: Path | None = None) -> SourceModel:
     """The source model in `file`, or one trained now, and kept there."""
     if file is not None and file.exists():
         try:

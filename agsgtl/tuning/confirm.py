@@ -34,7 +34,9 @@ def fixed_choices(experiment: Experiment, pair: str, label_counts: Iterable[int]
     """The methods that are confirmed as they are, at each k."""
     names = [name for name in experiment.file.confirm.methods if name not in experiment.spaces]
     return [
-        Choice(name, pair, count, experiment.base_config(name, count, pair)) for count in sorted(label_counts) for name in names
+        Choice(name, pair, count, experiment.base_config(name, count, pair))
+        for count in sorted(label_counts)
+        for name in names
     ]
 
 
@@ -67,9 +69,7 @@ def confirmation_asks(experiment: Experiment, choice: Choice, lease: int = 0) ->
                 init=init,
             )
             seeds = Seeds(labels=seed, init=seed if init == 0 else derive_seed(seed, f"initialisation {init}"))
-            setup = Setup(
-                identity=identity, seeds=(seeds,), select=experiment.file.search.select, origin=choice.origin
-            )
+            setup = Setup(identity=identity, seeds=(seeds,), select=experiment.file.search.select, origin=choice.origin)
             asks.append(make_ask(choice.config, experiment.pairs[choice.pair], setup, lease=lease))
     return asks
 
@@ -96,7 +96,8 @@ def score_records(
 ) -> int:
     """Scores every complete record that has no scores yet; how many.
 
-    `pair_files` says from which file a user's own pair was loaded. For each record, the vault's log gets a durable line before any test label meets the class map.
+    For each, the vault's log gets a durable line before any test label meets the class map. `pair_files` says from which
+    file a user's own pair was loaded.
 
     Raises:
         UserError: the pair's files have changed since the record was made.

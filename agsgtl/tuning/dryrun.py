@@ -32,13 +32,18 @@ def describe(path: Path, results: Path) -> str:
     lines, core_s = [f"{experiment.file.name}: {len(study_names(experiment))} studies of {search.trials} trials"], 0.0
     for name in study_names(experiment):
         done = sum(folder.has_record() for folder in ledger.trials(str(name)))
-        values = {**experiment.base_values(name.method, name.per_class, None), **experiment.spaces[name.method].centre()}
+        values = {
+            **experiment.base_values(name.method, name.per_class, None),
+            **experiment.spaces[name.method].centre(),
+        }
         each = _training_s(experiment, name.method, name.pair, configure(values, origin=experiment.origin))
         lines.append(f"  {name}: {done} of {search.trials} trials done, about {each * len(search.seeds):.0f} s each")
         core_s += each * len(search.seeds) * (search.trials - done)
     cells = len(confirm.seeds) * confirm.inits_per_draw
     scored = sum(bool(folder.scores()) for folder in ledger.confirmations())
-    lines.append(f"confirmation: {len(confirm.methods)} methods x {cells} trainings a pair and k; {scored} scored so far")
+    lines.append(
+        f"confirmation: {len(confirm.methods)} methods x {cells} trainings a pair and k; {scored} scored so far"
+    )
     for pair in experiment.pairs:
         for method in confirm.methods:
             values = experiment.base_values(method, None, pair)

@@ -23,7 +23,9 @@ def score_trials(results: Path) -> int:
     content = read_yaml(ledger.experiment_file)
     unscored = [folder.path for folder in ledger.confirmations() if not folder.scores() and not folder.has_record()]
     if unscored or not content.get("confirm_cells"):
-        raise UserError(f"{results}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first")
+        raise UserError(
+            f"{results}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first"
+        )
     with only_driver(ledger):
         folders = [folder for name in ledger.studies() for folder in ledger.trials(name)]
         return score_records(folders, ledger, dict(content.get("pair_files", {})), "evaluate")

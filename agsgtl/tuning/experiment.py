@@ -111,7 +111,7 @@ class Failures(_Part):
     def allowed(self) -> dict[Reason, int | None]:
         """The defaults, with the file's in their place."""
         defaults: dict[Reason, int | None] = {"node_lost": None, "interrupted": None, "out_of_memory": 1}
-        return {reason: 0 for reason in get_args(Reason)} | defaults | self.retries
+        return dict.fromkeys(get_args(Reason), 0) | defaults | self.retries
 
     @model_validator(mode="after")
     def _not_negative(self) -> Self:
@@ -128,14 +128,16 @@ class ExperimentFile(_Part):
     pairs: list[str] = Field(min_length=1)
     trial: dict[str, bool | int | float | str] = {}
     search: SearchSettings
-    confirm: ConfirmSettings = Field(default_factory=lambda: ConfirmSettings())
-    resources: Resources = Field(default_factory=lambda: Resources())
-    failures: Failures = Field(default_factory=lambda: Failures())
+    confirm: ConfirmSettings = Field(default_factory=ConfirmSettings)
+    resources: Resources = Field(default_factory=Resources)
+    failures: Failures = Field(default_factory=Failures)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name must be letters, digits, '.', '_' and '-', since it names a folder; got '{self.name}'")
+            raise ValueError(
+                f"name must be letters, digits, '.', '_' and '-', since it names a folder; got '{self.name}'"
+            )
         if len(set(self.pairs)) != len(self.pairs):
             raise ValueError(f"pairs names a pair twice: {', '.join(self.pairs)}")
         return self
@@ -256,7 +258,9 @@ def _check_whole(experiment: Experiment) -> None:
 def _check_selection(experiment: Experiment, base: Config) -> None:
     search, origin = experiment.file.search, experiment.origin
     if search.select == "target_validation" and base.labels.validation_per_class < 1:
-        raise UserError(f"{origin}: search.select target_validation needs labels.validation_per_class of at least 1, got 0")
+        raise UserError(
+            f"{origin}: search.select target_validation needs labels.validation_per_class of at least 1, got 0"
+        )
     if search.select == "target_entropy":
         terms = ("loss.entropy", "loss.unlabelled_adversarial")
         used = [term for term in terms if experiment.file.trial.get(term)]

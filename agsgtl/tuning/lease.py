@@ -87,7 +87,13 @@ class Lease:
 
     def _write(self, released: bool = False) -> None:
         holder = Holder(
-            self.number, socket.gethostname(), os.getpid(), _process_start(os.getpid()), _boot_id(), time.time(), released
+            self.number,
+            socket.gethostname(),
+            os.getpid(),
+            _process_start(os.getpid()),
+            _boot_id(),
+            time.time(),
+            released,
         )
         replace_bytes(self.path, json.dumps(asdict(holder)).encode())
 
@@ -130,7 +136,9 @@ def _exclusive(guard: Path) -> Iterator[None]:
         guard.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise UserError(f"{guard.parent}: cannot be written: {error.strerror}; choose another folder with --results") from None
+        raise UserError(
+            f"{guard.parent}: cannot be written: {error.strerror}; choose another folder with --results"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

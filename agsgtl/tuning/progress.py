@@ -67,7 +67,11 @@ class Progress(tune.Callback):
             "done": done,
             "planned": planned,
             "running": len(self.queue.running),
-            "best": {str(study.name): round(best[0].score or 0.0, 4) for study in self.queue.studies if (best := study.winners())},
+            "best": {
+                str(study.name): round(best[0].score or 0.0, 4)
+                for study in self.queue.studies
+                if (best := study.winners())
+            },
         }
 
     def _table(self) -> Table:

@@ -87,7 +87,9 @@ def find_changes(stored: Mapping[str, Any], experiment: Experiment, ledger: Ledg
     return changes
 
 
-def write_experiment(experiment: Experiment, ledger: Ledger, concurrency: int, lease: int, cells: list[Mapping[str, Any]]) -> None:
+def write_experiment(
+    experiment: Experiment, ledger: Ledger, concurrency: int, lease: int, cells: list[Mapping[str, Any]]
+) -> None:
     """Writes the resolved experiment; `cells` are the confirmations that are planned by now."""
     content = experiment.file.model_dump(mode="json")
     content["search"]["warnings"] = list(experiment.warnings)
@@ -107,7 +109,8 @@ def write_experiment(experiment: Experiment, ledger: Ledger, concurrency: int, l
 
 def _distributions(experiment: Experiment) -> dict[str, dict[str, str]]:
     return {
-        name: {path: str(entry) for path, entry in space.distributions.items()} for name, space in experiment.spaces.items()
+        name: {path: str(entry) for path, entry in space.distributions.items()}
+        for name, space in experiment.spaces.items()
     }
 
 

@@ -20,7 +20,9 @@ NSGA2_POPULATION = 20
 
 def _tpe(seed: int, startup_trials: int) -> BaseSampler:
     # Univariate and without a constant liar: with 16 trials at a time it lost less than Optuna 5's defaults did.
-    return TPESampler(n_startup_trials=startup_trials, n_ei_candidates=24, multivariate=False, constant_liar=False, seed=seed)
+    return TPESampler(
+        n_startup_trials=startup_trials, n_ei_candidates=24, multivariate=False, constant_liar=False, seed=seed
+    )
 
 
 def _gp(seed: int, startup_trials: int) -> BaseSampler:
@@ -29,7 +31,9 @@ def _gp(seed: int, startup_trials: int) -> BaseSampler:
 
 def _cmaes(seed: int, startup_trials: int) -> BaseSampler:
     independent = RandomSampler(seed=derive_seed(seed, "independent"))
-    return CmaEsSampler(n_startup_trials=startup_trials, independent_sampler=independent, warn_independent_sampling=False, seed=seed)
+    return CmaEsSampler(
+        n_startup_trials=startup_trials, independent_sampler=independent, warn_independent_sampling=False, seed=seed
+    )
 
 
 def _nsga2(seed: int, startup_trials: int) -> BaseSampler:
@@ -71,7 +75,9 @@ def require_harmless(attributes: Mapping[str, Any], origin: str) -> None:
     try:
         _CmaUnpickler(io.BytesIO(bytes.fromhex(content))).load()
     except Exception as error:  # whatever a hostile or torn pickle raises
-        raise UserError(f"{origin}: its sampler state is no CMA-ES optimiser ({error}); remove the trial's folder") from None
+        raise UserError(
+            f"{origin}: its sampler state is no CMA-ES optimiser ({error}); remove the trial's folder"
+        ) from None
 
 
 def _chunk_order(key: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.trial import failed_record
 from agsgtl.tuning.jobs import Job, JobQueue
-
+from agsgtl.tuning.packing import Packing, kind_of
 
 DEATHS = 3
 """So many lost workers in a row without an epoch between them are the trial's own fault."""
@@ -32,6 +32,10 @@ class LedgerSearcher(Searcher):
         super().__init__(metric="ended_at", mode="max")
         self.queue, self.slots, self.require_lease = queue, slots, require_lease
         self.fatal: UserError | None = None
+        self.packing = Packing(queue.experiment.file.resources.gpu)
+        for study in queue.studies:
+            for outcome in study.outcomes.values():
+                self.packing.learn((study.name.method, study.name.pair), outcome.cost.model_dump())
         self.jobs: dict[str, Job] = {}
         self.spans: list[dict[str, Any]] = []
 
@@ -50,7 +54,8 @@ class LedgerSearcher(Searcher):
         if job is None:
             return None
         self.jobs[trial_id] = job
-        return {"job": {**dataclasses.asdict(job), **self._surroundings()}}
+        values = dataclasses.asdict(job)
+        return {"job": {**values, "gpu": self.packing.share(kind_of(values), job.is_alone), **self._surroundings()}}
 
     def _surroundings(self) -> dict[str, Any]:
         """What a worker needs besides the job: where the ledger is, who asks, and what becomes of failures."""
@@ -66,6 +71,7 @@ class LedgerSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Takes note of a job's end; a trial whose worker died for good gets its record here."""
         job = self.jobs.pop(trial_id)
+        self.packing.learn(kind_of(dataclasses.asdict(job)), result or {})
         if result and "cpu_s" in result:
             self.spans.append({name: result[name] for name in ("started_at", "ended_at", "cpu_s")})
         try:
@@ -89,7 +95,8 @@ class LedgerSearcher(Searcher):
             folder.write_record(failed_record(ask, "node_lost", f"{message}; {len(deaths)} times"))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: progress is read from the ledger."""
+        """Learns how much GPU memory the job needs; progress is read from the ledger."""
+        self.packing.learn(kind_of(dataclasses.asdict(self.jobs[trial_id])), result)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing to pickle either: Tune writes its state in passing, and nobody reads it."""

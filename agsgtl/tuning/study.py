@@ -20,7 +20,7 @@ from agsgtl.config import Value, configure
 from agsgtl.durable import set_aside
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from agsgtl.reporting.record import Ask, Identity, Reason, Record, Setup, Status
+from agsgtl.reporting.record import Ask, Cost, Identity, Reason, Record, Setup, Status
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION
 from agsgtl.trial import make_ask
@@ -54,12 +54,15 @@ class Outcome:
     labels: int
     epochs: int
     rungs: Mapping[float, float]
+    cost: Cost
 
 
 class Study:
     """The asks and outcomes of one study, and Optuna's view of them."""
 
-    def __init__(self, name: StudyName, experiment: Experiment, ledger: Ledger, concurrency: int, lease: int = 0) -> None:
+    def __init__(
+        self, name: StudyName, experiment: Experiment, ledger: Ledger, concurrency: int, lease: int = 0
+    ) -> None:
         self.name, self.experiment, self.ledger, self.concurrency = name, experiment, ledger, concurrency
         self.lease, self.notices = lease, list[str]()
         self.search, self.pair = experiment.file.search, experiment.pairs[name.pair]
@@ -100,7 +103,10 @@ class Study:
             self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
         )
         trial = self.optuna.ask(dict(self.space.distributions))
-        attributes = {"sampler_attributes": self.optuna.trials[number].system_attrs, "study_attributes": self._study_attributes()}
+        attributes = {
+            "sampler_attributes": self.optuna.trials[number].system_attrs,
+            "study_attributes": self._study_attributes(),
+        }
         ask = self._document(number, trial.params, attributes, visible)
         folder = self.ledger.folder(ask.identity)
         folder.write_ask(ask)
@@ -247,6 +253,7 @@ class Study:
             labels=per_class + validation,
             epochs=max((outcome.epochs for outcome in record.outcomes), default=0),
             rungs=rungs.values(folder.progress()) if rungs else {},
+            cost=record.cost,
         )
 
     def _folder(self, number: int) -> TrialFolder:

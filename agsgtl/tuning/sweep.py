@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from agsgtl.data.mapped import unpack_pair
+from agsgtl.durable import limits_of
 from agsgtl.reporting.ledger import Ledger
-from agsgtl.tuning.cluster import cluster_slots, ray_session, run_jobs
+from agsgtl.tuning.cluster import check_cluster, cluster_slots, ray_session, run_jobs
 from agsgtl.tuning.confirm import missing_cells, planned_cells, score_records
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
@@ -66,6 +67,7 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
     experiment = load_experiment(path)
     ledger = Ledger((results / experiment.file.name).resolve())
     with only_driver(ledger, orders.take_over) as lease:
+        _say(limits_of(ledger.path))
         concurrency = remembered_concurrency(experiment, ledger, orders.may_set_aside)
         for pair in experiment.pairs.values():
             unpack_pair(pair, ledger.path)
@@ -84,6 +86,7 @@ def _run(
 ) -> JobQueue:
     """Runs the queue's jobs on Ray until none is left or a stop was asked for."""
     with ray_session(address):
+        check_cluster(address, ledger.path)
         end.slots = cluster_slots(experiment.file.resources)
         concurrency = concurrency or end.slots
         write_experiment(experiment, ledger, concurrency, lease.number, cells=[])
@@ -105,7 +108,9 @@ def _finish(experiment: Experiment, ledger: Ledger, queue: JobQueue, lease: Leas
     write_experiment(experiment, ledger, queue.concurrency, lease.number, planned_cells(experiment, queue.choices))
     score_records(ledger.confirmations(), ledger, experiment.pair_arguments, "confirm")
     end.missing = missing_cells(experiment, ledger, queue.choices)
-    end.missing += [f"{study.name}: no trial completed, nothing to confirm" for study in queue.studies if not study.winners()]
+    end.missing += [
+        f"{study.name}: no trial completed, nothing to confirm" for study in queue.studies if not study.winners()
+    ]
     end.failed = [
         f"{study.name}, trial {outcome.number}: {outcome.reason}"
         for study in queue.studies
@@ -130,7 +135,9 @@ def print_end(end: SweepEnd) -> None:
     if end.slots == 0:
         _say([f"{end.ledger.path.name}: nothing is left to do"])
     elif end.busy is not None:
-        _say([f"{end.ran} jobs; the CPUs were {end.busy:.0%} busy between the first one's start and the last one's end"])
+        _say(
+            [f"{end.ran} jobs; the CPUs were {end.busy:.0%} busy between the first one's start and the last one's end"]
+        )
     _say([f"missing: {line}" for line in end.missing] + [f"failed: {line}" for line in end.failed])
 
 

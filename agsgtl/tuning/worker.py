@@ -18,6 +18,7 @@ from agsgtl.durable import NotWritable
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.seeds import Seeds
 from agsgtl.trial import Place, Report, ensure_source_model, failed_record, run_trial
+from agsgtl.tuning.packing import Measured, held_to_share, measured_columns
 from agsgtl.tuning.stopping import stop_file
 
 REPORT_EVERY_S = 1.0
@@ -36,8 +37,11 @@ def work(job: dict[str, Any]) -> None:
     ledger = Ledger(Path(job["results"]))
     started, started_cpu = time.time(), time.process_time()
     run = _train_source_model if job["kind"] == "source_model" else _run_trial
-    run(ledger, job)
-    tune.report({"key": job["key"], "started_at": started, "ended_at": time.time(), "cpu_s": time.process_time() - started_cpu})
+    with held_to_share(job["gpu"]):
+        run(ledger, job)
+        memory = measured_columns()
+    times = {"started_at": started, "ended_at": time.time(), "cpu_s": time.process_time() - started_cpu}
+    tune.report({"key": job["key"], **times, **memory})
 
 
 def _train_source_model(ledger: Ledger, job: dict[str, Any]) -> None:
@@ -68,12 +72,14 @@ class _Reporter:
 
     def __init__(self) -> None:
         self.reported_at = 0.0
+        self.measured = Measured()
 
     def __call__(self, report: Report) -> None:
-        if time.monotonic() - self.reported_at >= REPORT_EVERY_S:
+        memory = self.measured(report["epoch"])
+        if memory or time.monotonic() - self.reported_at >= REPORT_EVERY_S:
             self.reported_at = time.monotonic()
             names = ("epoch", "epochs", "score", "best_score", "best_epoch")
-            tune.report({name: report[name] for name in names})
+            tune.report({name: report[name] for name in names} | memory)
 
 
 @lru_cache(maxsize=2)

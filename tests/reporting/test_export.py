@@ -63,7 +63,7 @@ def test_markdown_has_a_section_a_metric(tmp_path: Path) -> None:
     assert "### Macro F1 (%)" in text
     assert "### Overall accuracy (%)" in text
     assert "| <u>61.0 ± 1.0</u> † |" in text
-    assert "average: agsgtl − fine_tune = 10.0 [10.0, 10.0], p = .250, Holm p = 1, n = 3" in text
+    assert "average: agsgtl − fine_tune = 10.0 [10.0, 10.0], p = .25, Holm p = 1, n = 3" in text
     assert "| agsgtl | 10 trials | **71.0 ± 1.0** | **81.0 ± 1.0** | **76.0 ± 1.0** |" in text
 
 

@@ -53,7 +53,7 @@ def test_three_seeds_cannot_tell_anything_and_the_note_says_so(tmp_path: Path) -
     table = build_table([write_ledger(tmp_path / "demo")])
     assert marks(table, "source_only") == {"dagger"}
     note = " ".join(table.note)
-    assert ".250 at n = 3" in note
+    assert ".25 at n = 3" in note
     assert "no difference could fall below .05" in note
     assert len(table.comparisons) == 2 * 3  # two others in each of two pairs and the average
 
@@ -104,11 +104,24 @@ def test_the_note_counts_looks_and_those_before_an_extension(tmp_path: Path) -> 
     ledger = Ledger(folder)
     for opened in ledger.confirmations():
         append_opening(ledger, opened, "confirm")
-    assert "2 distinct records (a log whose chain of hashes is whole), 0 times before" in " ".join(
-        build_table([folder]).note
-    )
+    note = " ".join(build_table([folder]).note)
+    assert "2 distinct records, by a log whose chain of hashes is whole; looks before a search" in note
+    assert "was extended: 0." in note
     write_search(folder, "lda", [0.5, 0.6])
     write_confirm(folder, "lda", {61: 0.5})
     note = " ".join(build_table([folder]).note)
-    assert "2 times before a search on that pair was extended" in note
+    assert "looks before a search on that pair was extended: 2." in note
     assert "1 scored records are not in the vault's log" in note
+
+
+def test_only_rows_with_the_same_number_of_labels_are_compared(tmp_path: Path) -> None:
+    for k, bases in ((1, {"lda": 0.3, "paper": 0.4}), (10, {"lda": 0.7, "paper": 0.6})):
+        for method, base in bases.items():
+            write_confirm(tmp_path / "demo", method, {41: base, 50: base + 0.01}, per_class=k)
+    table = build_table([tmp_path / "demo"])
+    assert marks(table, "paper, k = 1") == {"best"}
+    assert marks(table, "lda, k = 10") == {"best"}
+    assert [(c.best.name, c.other.name) for c in table.comparisons] == [
+        ("paper, k = 1", "lda, k = 1"),
+        ("lda, k = 10", "paper, k = 10"),
+    ]

@@ -54,5 +54,5 @@ def test_a_damaged_store_is_made_again(tmp_path: Path) -> None:
 def test_several_folders_become_one_file(tmp_path: Path) -> None:
     folders = [write_ledger(tmp_path / "one", trials=2), write_ledger(tmp_path / "two", trials=2)]
     merged = pd.read_parquet(write_frame(folders, tmp_path / "all.parquet"))
-    assert merged["experiment"].value_counts().to_dict() == {"one": 26, "two": 26}
+    assert merged["experiment"].value_counts().to_dict() == {"one": 34, "two": 34}
     assert list(merged.columns) == list(collect(folders).columns)

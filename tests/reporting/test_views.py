@@ -47,7 +47,7 @@ def test_an_ablation_names_what_differs_and_tests_it_paired(tmp_path: Path) -> N
     assert lines["agsgtl (no_attention)"][:2] == ["attention.discriminator: true → false", "49.0 ± 5.7"]
     (sentence,) = found.lists[0].lines
     assert sentence.startswith(f"{PAIR}: agsgtl (whole) − agsgtl (no_attention) = 6.0 [-6.7, 18.7]")
-    assert "p = .500" in sentence
+    assert "p = .5" in sentence
 
 
 def test_an_ablation_needs_two_settings_and_a_known_reference(tmp_path: Path) -> None:

@@ -57,11 +57,22 @@ def test_target_attention_trains_only_where_it_is_on(inputs: TrainingInputs) -> 
         training = start(inputs, attention__target=is_on)
         before = weights(training.target)
         training.train_epoch(1)
-        assert torch.equal(before["attention.Liner1.weight"], weights(training.target)["attention.Liner1.weight"]) is not is_on
+        assert (
+            torch.equal(before["attention.Liner1.weight"], weights(training.target)["attention.Liner1.weight"])
+            is not is_on
+        )
 
 
 @pytest.mark.parametrize(
-    "term", ["adversarial", "target_segmentation", "entropy", "unlabelled_adversarial", "discriminator_source", "discriminator_target"]
+    "term",
+    [
+        "adversarial",
+        "target_segmentation",
+        "entropy",
+        "unlabelled_adversarial",
+        "discriminator_source",
+        "discriminator_target",
+    ],
 )
 def test_every_loss_weight_changes_the_result(inputs: TrainingInputs, term: str) -> None:
     plain, weighted = start(inputs), start(inputs, **{f"loss__{term}": 3.0})
@@ -75,7 +86,9 @@ def test_target_loss_is_the_weighted_sum_of_its_terms(inputs: TrainingInputs) ->
     factors = (2.0, 3.0, 5.0, 7.0)
 
     def first_target_loss(**chosen: float) -> float:
-        settings = dict.fromkeys((f"loss__{name}" for name in names), 0.0) | {f"loss__{name}": w for name, w in chosen.items()}
+        settings = dict.fromkeys((f"loss__{name}" for name in names), 0.0) | {
+            f"loss__{name}": w for name, w in chosen.items()
+        }
         training = start(inputs, adapt__target_steps=1, **settings)
         return training._train_target(training.inputs.unlabelled[:20]).item()
 
@@ -120,7 +133,9 @@ def test_losses_that_stay_low_stop_the_training(inputs: TrainingInputs, patience
 def test_one_high_loss_starts_the_count_anew(inputs: TrainingInputs, high: str) -> None:
     limits = {"early_stop_discriminator_loss": 1e9, "early_stop_target_loss": 1e9}
     training = start(inputs)
-    training.settings = training.settings.model_copy(update={"early_stop": "losses", "early_stop_patience": 2, **limits})
+    training.settings = training.settings.model_copy(
+        update={"early_stop": "losses", "early_stop_patience": 2, **limits}
+    )
     training.train_epoch(1)
     training.settings = training.settings.model_copy(update={high: 0.0})
     training.train_epoch(2)

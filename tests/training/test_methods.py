@@ -70,7 +70,12 @@ def test_weights_bring_back_the_logits(name: str, inputs: TrainingInputs) -> Non
 def test_validation_labels_do_not_train(name: str, inputs: TrainingInputs, tiny_pair: DomainPair) -> None:
     scrambled = np.random.default_rng(0).permutation(3)[inputs.target_validation.labels.numpy()]
     other = TrainingInputs(
-        **{**vars(inputs), "target_validation": type(inputs.target_validation)(inputs.target_validation.pixels, torch.from_numpy(scrambled))}
+        **{
+            **vars(inputs),
+            "target_validation": type(inputs.target_validation)(
+                inputs.target_validation.pixels, torch.from_numpy(scrambled)
+            ),
+        }
     )
     one, two = start(name, inputs), start(name, other)
     for training in (one, two):

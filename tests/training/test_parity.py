@@ -115,8 +115,14 @@ def config_of(trace: dict[str, NDArray]) -> Config:
 
 
 def inputs_of(trace: dict[str, NDArray]) -> TrainingInputs:
-    cubes = [cube_tensor(trace[f"{domain}_cube"].transpose(2, 0, 1)[None], dtype=torch.float64) for domain in ("source", "target")]
-    labels = {name: LabelledPixels.of(trace[f"{name}_labels"], "cpu") for name in ("source_train", "source_val", "target_train")}
+    cubes = [
+        cube_tensor(trace[f"{domain}_cube"].transpose(2, 0, 1)[None], dtype=torch.float64)
+        for domain in ("source", "target")
+    ]
+    labels = {
+        name: LabelledPixels.of(trace[f"{name}_labels"], "cpu")
+        for name in ("source_train", "source_val", "target_train")
+    }
     return TrainingInputs(
         source_cube=cubes[0],
         target_cube=cubes[1],
@@ -130,6 +136,8 @@ def inputs_of(trace: dict[str, NDArray]) -> TrainingInputs:
 
 
 def load(network: Network, trace: dict[str, NDArray], prefix: str) -> Network:
-    weights = {key.removeprefix(f"{prefix}/"): torch.from_numpy(trace[key]) for key in trace if key.startswith(f"{prefix}/")}
+    weights = {
+        key.removeprefix(f"{prefix}/"): torch.from_numpy(trace[key]) for key in trace if key.startswith(f"{prefix}/")
+    }
     network.load_state_dict(from_authors(weights))
     return network.to(dtype=torch.float64, memory_format=torch.channels_last)

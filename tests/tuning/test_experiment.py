@@ -56,19 +56,26 @@ def test_target_entropy_is_refused_where_terms_feed_on_it(tmp_path: Path) -> Non
     ("changes", "message"),
     [
         ({}, "cannot be pruned; set search.scheduler: none"),
-        ({"search__scheduler": "none", "search__sampler": "cmaes"}, "needs search.sampler tpe, gp, nsga2, random, got cmaes"),
+        (
+            {"search__scheduler": "none", "search__sampler": "cmaes"},
+            "needs search.sampler tpe, gp, nsga2, random, got cmaes",
+        ),
         ({"search__scheduler": "none", "search__factors": {"labels.per_class": [1, 2]}}, "keep one of them"),
     ],
 )
 def test_two_objectives_refuse_what_optuna_cannot_do(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        load_experiment(write_experiment(tmp_path, {"agsgtl": SAMPLED_K}, search__objectives="score_and_labels", **changes))
+        load_experiment(
+            write_experiment(tmp_path, {"agsgtl": SAMPLED_K}, search__objectives="score_and_labels", **changes)
+        )
 
 
 def test_two_objectives_need_a_sampled_label_count(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"needs labels\.per_class in every search space; missing for agsgtl"):
         load_experiment(
-            write_experiment(tmp_path, {"agsgtl": SPACE}, search__objectives="score_and_labels", search__scheduler="none")
+            write_experiment(
+                tmp_path, {"agsgtl": SPACE}, search__objectives="score_and_labels", search__scheduler="none"
+            )
         )
 
 
@@ -86,7 +93,9 @@ def test_paper_is_untouched_by_trial_but_shares_labels_and_normalisation(tmp_pat
     assert (paper.attention.target, tuned.attention.target) == (False, True)
     assert paper.labels.per_class == tuned.labels.per_class == 2
     assert paper.data.normalisation == "source"
-    assert paper.model_copy(update={"adapt": Config().adapt, "labels": Config().labels, "data": Config().data}) == Config()
+    assert (
+        paper.model_copy(update={"adapt": Config().adapt, "labels": Config().labels, "data": Config().data}) == Config()
+    )
 
 
 @pytest.mark.parametrize("name", ["quickstart", "indian_pines"])

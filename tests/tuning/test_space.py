@@ -37,12 +37,21 @@ def test_the_words_are_optunas(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("los.adversarial: {type: float, low: 1, high: 2}", "'los.adversarial' is no hyperparameter; did you mean 'loss.adversarial'"),
-        ("loss.entropy: {type: int, low: 1, high: 2}", "'loss.entropy' is float: its type must be float or categorical, got 'int'"),
+        (
+            "los.adversarial: {type: float, low: 1, high: 2}",
+            "'los.adversarial' is no hyperparameter; did you mean 'loss.adversarial'",
+        ),
+        (
+            "loss.entropy: {type: int, low: 1, high: 2}",
+            "'loss.entropy' is float: its type must be float or categorical, got 'int'",
+        ),
         ("loss.entropy: {type: float, low: small, high: 2}", "low: input should be a valid number, got 'small'"),
         ("loss.entropy: {type: float, low: '0.1', high: 2}", "low: input should be a valid number, got '0.1'"),
         ("loss.entropy: {type: float, low: 2, high: 1}", "low must not be above high, got 2 and 1"),
-        ("loss.entropy: {type: float, low: -1, high: 1}", "'loss.entropy': input should be greater than or equal to 0, got -1"),
+        (
+            "loss.entropy: {type: float, low: -1, high: 1}",
+            "'loss.entropy': input should be greater than or equal to 0, got -1",
+        ),
         ("loss.entropy: {type: float, low: 0, high: 1, log: true}", "with log: true, low must be positive, got 0"),
         ("loss.entropy: {type: float, low: 0, high: 1, lgo: true}", "lgo: no such key"),
         ("loss.entropy: {type: float, low: 0}", "high: this key is missing"),
@@ -50,7 +59,10 @@ def test_the_words_are_optunas(tmp_path: Path) -> None:
         ("loss.entropy: 3", "its type must be float or categorical, got 3"),
         ("loss.entropy: {type: float, low: 0, high: .inf}", "high: input should be a finite number"),
         ("adapt.epochs: {type: int, low: 1, high: 2.5}", "high: input should be a valid integer, got 2.5"),
-        ("adapt.keep: {type: categorical, choices: [last, first]}", "'adapt.keep': input should be 'last', 'best_validation'"),
+        (
+            "adapt.keep: {type: categorical, choices: [last, first]}",
+            "'adapt.keep': input should be 'last', 'best_validation'",
+        ),
         ("adapt.keep: {type: categorical, choices: []}", "choices must be at least one"),
         ("runtime.threads: {type: int, low: 1, high: 2}", "'runtime.threads' cannot be sampled"),
         ("[1, 2]", "must hold a mapping"),
@@ -95,7 +107,9 @@ def test_the_baselines_space_fits_each_of_them_and_the_losses(method: str) -> No
 
 
 @given(low=st.floats(1e-6, 10), high=st.floats(1e-6, 10), log=st.booleans())
-def test_any_legal_range_becomes_its_distribution(tmp_path_factory: pytest.TempPathFactory, low: float, high: float, log: bool) -> None:
+def test_any_legal_range_becomes_its_distribution(
+    tmp_path_factory: pytest.TempPathFactory, low: float, high: float, log: bool
+) -> None:
     low, high = sorted((low, high))
     text = f"loss.entropy: {{type: float, low: {low!r}, high: {high!r}, log: {str(log).lower()}}}"
     space = space_of(tmp_path_factory.mktemp("space"), text)

@@ -27,7 +27,9 @@ SPACES = {
 
 
 def experiment_of(folder: Path, **changes: object) -> Experiment:
-    return load_experiment(write_experiment(folder, SPACES, **{"search__trials": 14, "search__startup_trials": 4, **changes}))
+    return load_experiment(
+        write_experiment(folder, SPACES, **{"search__trials": 14, "search__startup_trials": 4, **changes})
+    )
 
 
 def score_of(ask: Ask) -> float:
@@ -46,7 +48,9 @@ def end(folder: TrialFolder, ask: Ask) -> None:
     cut = next((epoch for epoch in sorted(ask.cutoffs) if score < ask.cutoffs[epoch]), None)
     for epoch in range(1, (cut or epochs) + 1):
         attempt.append_progress({"epoch": epoch, "epochs": epochs, "score": score})
-    outcome = SeedOutcome(seeds=ask.seeds[0], score=score, epoch=1, epochs=cut or epochs, best_score=score, best_epoch=1)
+    outcome = SeedOutcome(
+        seeds=ask.seeds[0], score=score, epoch=1, epochs=cut or epochs, best_score=score, best_epoch=1
+    )
     base = failed_record(ask, "error", "").model_dump() | {
         "status": "pruned" if cut else "complete",
         "reason": None,
@@ -150,7 +154,12 @@ def test_the_front_has_the_best_of_each_count_that_pays(tmp_path: Path) -> None:
     asked = [study.ask() for _ in range(5)]
     for (folder, ask), (k, score) in zip(asked, [(1, 0.5), (2, 0.4), (3, 0.7), (3, 0.8), (4, 0.8)], strict=False):
         record = failed_record(ask, "error", "").model_dump()
-        record |= {"status": "complete", "reason": None, "score": score, "config": {**ask.config, "labels.per_class": k}}
+        record |= {
+            "status": "complete",
+            "reason": None,
+            "score": score,
+            "config": {**ask.config, "labels.per_class": k},
+        }
         folder.write_record(Record.model_validate(record))
         study.finish(folder)
     assert [(outcome.per_class, outcome.score) for outcome in study.winners()] == [(1, 0.5), (3, 0.8)]
@@ -177,6 +186,8 @@ class Malicious:
 
 
 def test_a_pickle_from_outside_is_never_built(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match=r"ask\.json: its sampler state is no CMA-ES optimiser \(it names builtins.print\)"):
+    with pytest.raises(
+        UserError, match=r"ask\.json: its sampler state is no CMA-ES optimiser \(it names builtins.print\)"
+    ):
         require_harmless({"cma:optimizer": pickle.dumps(Malicious()).hex()}, "ask.json")
     assert "owned" not in capsys.readouterr().out

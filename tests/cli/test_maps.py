@@ -1,0 +1,109 @@
+"""`predict` and `import-weights`, called as the command line calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from authors_files import FAMILIES, authors_lists, write_pickle
+from tiny import write_tiny_pair
+
+from agsgtl.cli.maps import import_weights, predict
+from agsgtl.config import configure
+from agsgtl.data.mapped import unpack_pair
+from agsgtl.data.pairing import load_pair
+from agsgtl.errors import UserError
+from agsgtl.models.authors_weights import from_authors
+from agsgtl.models.networks import build_segmenter
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.seeds import Seeds
+from agsgtl.trial import Place, debug_setup, run_trial
+
+QUICK = {"pretrain.epochs": 2, "adapt.epochs": 2, "adapt.discriminator_steps": 2, "adapt.target_steps": 1, "model.width": 4}
+
+
+@pytest.fixture
+def pair_file(tmp_path: Path) -> Path:
+    return write_tiny_pair(tmp_path / "scenes")
+
+
+@pytest.mark.parametrize("method", ["agsgtl", "fine_tune", "lda"])
+def test_a_records_maps_equal_its_own_class_map(tmp_path: Path, pair_file: Path, method: str) -> None:
+    pair = load_pair(str(pair_file))
+    unpack_pair(pair, tmp_path / "results")
+    folder = TrialFolder(tmp_path / "results" / "one")
+    run_trial(
+        configure(QUICK, origin="test"),
+        pair,
+        debug_setup(pair, configure(QUICK, origin="test"), method, Seeds(labels=0, init=0), "target_validation"),
+        Place(folder=folder),
+    )
+    predict(folder.path / "record.json", tile=4)
+    np.testing.assert_array_equal(np.load(folder.path / "maps" / "target" / "class_map.npy"), folder.class_map()[0])
+    assert (folder.path / "maps" / "target" / "attention.png").exists() == (method == "agsgtl")
+    predict(folder.path, scene="source", pair=str(pair_file), out=tmp_path / "elsewhere")
+    assert np.load(tmp_path / "elsewhere" / "confidence.npy").shape == (12, 12)
+
+
+def test_predict_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no record\.json; name a trial's folder"):
+        predict(tmp_path)
+    with pytest.raises(UserError, match="--scene must be target or source, got 'moon'"):
+        predict(tmp_path, scene="moon")
+
+
+def test_the_authors_runs_become_confirmations_with_scores(tmp_path: Path, pair_file: Path) -> None:
+    segmenters, discriminators = authors_lists(FAMILIES["shallow"], 8, 3, runs=2)
+    files = [write_pickle(tmp_path / f"{name}.pkl", dicts) for name, dicts in (("s", segmenters), ("d", discriminators))]
+    results = tmp_path / "results"
+    import_weights(files[0], str(pair_file), discriminators=files[1], results=results)
+    folders = list(Ledger(results).confirmations())
+    assert [folder.path.relative_to(results).as_posix() for folder in folders] == [
+        "confirm/authors/tiny/9/41",
+        "confirm/authors/tiny/9/50",
+    ]
+    pair = load_pair(str(pair_file))
+    network = build_segmenter(FAMILIES["shallow"], 8, 3, seed=0)
+    network.load_state_dict(from_authors(segmenters[1]))
+    cube = torch.from_numpy(np.ascontiguousarray(pair.target_cube.transpose(2, 0, 1))[None])
+    with torch.no_grad():
+        expected = network.eval()(cube)[0].argmax(0).numpy() + 1  # raw numbers: the authors' normalisation divides by 1
+    np.testing.assert_array_equal(folders[1].class_map()[0], expected)
+    assert len(folders[1].scores()) == 1
+    assert len((results / "vault.jsonl").read_text().splitlines()) == 2
+    predict(folders[0].path, pair=str(pair_file))
+    assert (folders[0].path / "maps" / "target" / "attention.npy").exists()
+
+
+def test_importing_again_changes_nothing(tmp_path: Path, pair_file: Path) -> None:
+    file = write_pickle(tmp_path / "s.pkl", authors_lists(FAMILIES["shallow"], 8, 3, runs=1)[0])
+    for _ in range(2):
+        import_weights(file, str(pair_file), results=tmp_path / "results")
+    folder = next(Ledger(tmp_path / "results").confirmations())
+    assert folder.record() is not None
+    assert len((tmp_path / "results" / "vault.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("bands", "classes", "message"),
+    [(9, 3, "take 9 bands and tell 3 classes apart, but pair 'tiny' has 8 and 3"), (8, 5, "tell 5 classes apart")],
+)
+def test_weights_of_another_pair_are_refused_and_nothing_is_written(
+    tmp_path: Path, pair_file: Path, bands: int, classes: int, message: str
+) -> None:
+    file = write_pickle(tmp_path / "s.pkl", authors_lists(FAMILIES["shallow"], bands, classes, runs=1)[0])
+    with pytest.raises(UserError, match=message):
+        import_weights(file, str(pair_file), results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_discriminators_are_no_segmenters_and_damaged_weights_are_named(tmp_path: Path, pair_file: Path) -> None:
+    segmenters, discriminators = authors_lists(FAMILIES["shallow"], 8, 3, runs=1)
+    with pytest.raises(UserError, match="must hold segmenters, but holds discriminators"):
+        import_weights(write_pickle(tmp_path / "d.pkl", discriminators), str(pair_file), results=tmp_path / "results")
+    del segmenters[0]["decoder11.bias"]
+    with pytest.raises(UserError, match=r"do not fit the networks of pair 'tiny': .*decoder11\.bias"):
+        import_weights(write_pickle(tmp_path / "s.pkl", segmenters), str(pair_file), results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,125 @@
+"""Test pixels as files: the authors' pickles become plain integers, checked, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from agsgtl.data.indices import import_indices, read_index_file, write_index_file
+from agsgtl.data.pairing import load_pair
+from agsgtl.data.plainpickle import load_plain
+from agsgtl.data.vault import DrawnBy, LabelVault
+from agsgtl.errors import UserError
+
+LABELLED = np.zeros((4, 5), bool)
+LABELLED[1:3, 1:4] = True
+CHOSEN = np.argwhere(LABELLED)[::2]
+
+
+class Runs:
+    def __reduce__(self) -> Any:
+        return os.system, ("true",)
+
+
+def pickled(folder: Path, content: object, protocol: int = 4) -> Path:
+    path = folder / "test_labels_idx.pkl"
+    path.write_bytes(pickle.dumps(content, protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_the_authors_rows_and_columns_become_row_major_indices(tmp_path: Path, protocol: int) -> None:
+    path = pickled(tmp_path, CHOSEN, protocol)
+    np.testing.assert_array_equal(import_indices(path, LABELLED), [6, 8, 12])
+
+
+@pytest.mark.parametrize("content", [CHOSEN[::-1], CHOSEN.tolist(), CHOSEN.astype(float), CHOSEN @ [5, 1], LABELLED & (np.arange(5) != 2)])
+def test_other_plain_forms_are_read_too(tmp_path: Path, content: Any) -> None:
+    assert set(import_indices(pickled(tmp_path, content), LABELLED)) <= {6, 8, 11, 12, 13}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (CHOSEN[:, ::-1], "have no label in this pair's target; they belong to another scene, or rows and columns are swapped"),
+        (CHOSEN + 4, "rows and columns must lie in the target's label image"),
+        (np.array([99]), r"indices must lie in 0\.\.19"),
+        (np.array([0.5]), "must hold whole numbers"),
+        ([[1], [1, 2]], "must hold whole numbers"),
+        (np.zeros((2, 3), int), r"\(n, 2\) rows and columns, \(n,\) indices or a mask"),
+        (Runs(), r"asks for posix\.system"),
+        (np.array([{}], object), "an array must hold plain numbers"),
+        (TensorDataset(torch.zeros(2)), "asks for torch"),
+    ],
+)
+def test_every_other_content_is_one_clear_line(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        import_indices(pickled(tmp_path, content), LABELLED)
+    assert "\n" not in str(error.value)
+
+
+def test_an_index_file_is_plain_integers_with_a_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "test.json"
+    write_index_file(path, np.array([6, 8, 12]), (4, 5))
+    np.testing.assert_array_equal(read_index_file(path, (4, 5)), [6, 8, 12])
+    content = json.loads(path.read_text())
+    assert content["indices"] == [6, 8, 12]
+    path.write_text(json.dumps(content | {"indices": [6, 8, 13]}))
+    with pytest.raises(UserError, match="was changed by hand"):
+        read_index_file(path, (4, 5))
+    with pytest.raises(UserError, match="is no index file"):
+        read_index_file(pickled(tmp_path, 1), (4, 5))
+
+
+def test_an_index_file_of_another_image_is_refused(tmp_path: Path) -> None:
+    write_index_file(tmp_path / "test.json", np.array([1]), (4, 5))
+    with pytest.raises(UserError, match=r"of a label image of shape \(4, 5\), but the target's is \(12, 12\)"):
+        read_index_file(tmp_path / "test.json", (12, 12))
+
+
+def test_a_fixed_pool_is_the_index_files_pixels_and_its_content_is_in_the_fingerprint(tiny_file: Path) -> None:
+    labels = np.load(tiny_file.parent / "target_labels.npy")
+    pixels = np.flatnonzero(labels)
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: fixed, indices: test.json}\n")
+    fingerprints = set()
+    for chosen in (pixels[::3], pixels[::2]):
+        write_index_file(tiny_file.parent / "test.json", chosen, labels.shape)
+        pair, test = load_pair(str(tiny_file)), LabelVault(str(tiny_file)).test_labels()
+        np.testing.assert_array_equal(np.flatnonzero(test), chosen)
+        assert not np.any((test > 0) & (pair.development_labels > 0))
+        fingerprints.add(pair.fingerprint)
+    assert len(fingerprints) == 2
+    write_index_file(tiny_file.parent / "test.json", np.flatnonzero(labels != 12), labels.shape)
+    with pytest.raises(UserError, match="class 'class 1' has no development pixel"):
+        load_pair(str(tiny_file))
+
+
+def test_fixed_and_indices_need_each_other(tiny_file: Path) -> None:
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: fixed}\n")
+    with pytest.raises(UserError, match="`split: fixed` and `indices: FILE` need each other"):
+        load_pair(str(tiny_file))
+
+
+def test_with_the_authors_split_everything_not_drawn_is_test(tiny_file: Path) -> None:
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: authors}\n")
+    pair, vault = load_pair(str(tiny_file)), LabelVault(str(tiny_file))
+    assert pair.tests_on_the_rest
+    test = vault.test_labels(pair.fingerprint, DrawnBy(9, 0, seed=41))
+    assert np.bincount(test.ravel())[1:].tolist() == [31, 31, 31]
+    other = vault.test_labels(pair.fingerprint, DrawnBy(9, 0, seed=50))
+    assert not np.array_equal(test, other)
+    with pytest.raises(UserError, match="with `split: authors` the test pool depends on a run's draw"):
+        vault.test_labels()
+
+
+def test_a_plain_pickle_keeps_fortran_order_and_byte_order(tmp_path: Path) -> None:
+    array = np.asfortranarray(np.arange(6, dtype=">i4").reshape(2, 3))
+    np.testing.assert_array_equal(load_plain(pickled(tmp_path, {"a": [array, np.float32(2.5)]}))["a"][0], array)

@@ -1,0 +1,56 @@
+"""Sweeps in processes of their own, watched through their ledgers: what the tests of sweeps and faults share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+
+WAIT_S = 200.0
+
+
+def start(experiment: Path, results: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "agsgtl", "sweep", str(experiment), "--results", str(results), *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
+
+
+def run(experiment: Path, results: Path, *options: str) -> tuple[int, str, str]:
+    """Exit code, the table, and what was said on stderr."""
+    driver = start(experiment, results, *options)
+    table, said = driver.communicate(timeout=WAIT_S)
+    return driver.returncode, table, said
+
+
+def wait_until(condition: Callable[[], object], driver: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert driver.poll() is None, f"the driver ended before the moment came: {driver.stderr.read()}"
+        assert time.monotonic() < end, "the ledger never came to this point"
+        time.sleep(0.01)
+
+
+def folders(results: Path) -> Iterable[TrialFolder]:
+    ledger = Ledger(results / "tiny")
+    return [*ledger.confirmations(), *(folder for study in ledger.studies() for folder in ledger.trials(study))]
+
+
+def outcomes(results: Path) -> dict[str, dict | None]:
+    """Every trial's outcome by its folder; None where it has no record."""
+    found = {}
+    for folder in folders(results):
+        record = folder.record()
+        found[folder.path.relative_to(results / "tiny").as_posix()] = record.outcome() if record else None
+    return found
+
+
+def written(results: Path) -> dict[Path, tuple[int, int]]:
+    """Inode and time of every record: a record that is written again has another."""
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in results.rglob("record.json")}
