@@ -15,7 +15,8 @@ from agsgtl.models.networks import build_discriminator, build_segmenter
 FAMILIES = {
     "shallow": configure(origin="the authors' Houston"),
     "depthwise": configure(
-        {"model.family": "depthwise", "model.width": 42, "model.discriminator_width": 42}, origin="the authors' C2Seg-AB"
+        {"model.family": "depthwise", "model.width": 42, "model.discriminator_width": 42},
+        origin="the authors' C2Seg-AB",
     ),
 }
 

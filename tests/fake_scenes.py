@@ -26,7 +26,9 @@ def make_fake_scenes(entry_name: str, folder: Path, height: int = 50, width: int
     files: dict[str, tuple[str, dict[str, np.ndarray]]] = {}
     for number, (name, scene) in enumerate(entry.scenes.items()):
         ids = _ids(entry, name)
-        truth = np.repeat(np.array(ids)[np.minimum(np.arange(width) * len(ids) // width, len(ids) - 1)][None], height, axis=0)
+        truth = np.repeat(
+            np.array(ids)[np.minimum(np.arange(width) * len(ids) // width, len(ids) - 1)][None], height, axis=0
+        )
         labels = np.where(rng.random((height, width)) < 0.5, truth, 0)
         if number and scene.cube == next(iter(entry.scenes.values())).cube and scene.cube != scene.labels:
             labels[: height // 2] = 0
@@ -51,11 +53,19 @@ def write_mat73(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raw.write(b"MATLAB 7.3 MAT-file, Platform: PCWIN64, HDF5 schema 1.00 .".ljust(124) + b"\x00\x02IM")
 
 
-def write_geotiff(path: Path, array: np.ndarray, transform: tuple[float, ...] | None = None, epsg: int | None = None) -> None:
+def write_geotiff(
+    path: Path, array: np.ndarray, transform: tuple[float, ...] | None = None, epsg: int | None = None
+) -> None:
     """(height, width, bands) as GeoTIFF, with coordinates or without."""
     import rasterio
 
-    profile = {"driver": "GTiff", "height": array.shape[0], "width": array.shape[1], "count": array.shape[2], "dtype": array.dtype.name}
+    profile = {
+        "driver": "GTiff",
+        "height": array.shape[0],
+        "width": array.shape[1],
+        "count": array.shape[2],
+        "dtype": array.dtype.name,
+    }
     place = {} if transform is None else {"transform": rasterio.Affine(*transform), "crs": f"EPSG:{epsg}"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

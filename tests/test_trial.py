@@ -187,6 +187,56 @@ def test_every_failure_is_a_record_with_its_reason(
     assert folder.has_record() is (reason != "interrupted")  # an interrupted trial is not over
 
 
+def test_a_failure_with_a_retry_left_is_noted_and_the_trial_stays_open(
+    tiny_pair: DomainPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(MemoryError(), monkeypatch)
+    folder = TrialFolder(tmp_path)
+    place = Place(folder, retries={"out_of_memory": 1})
+    run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), place)
+    assert not folder.has_record()
+    assert [failure["reason"] for failure in folder.failures()] == ["out_of_memory"]
+    run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), place)
+    assert folder.record().reason == "out_of_memory"
+
+
+def test_a_trial_that_takes_too_long_times_out(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    record = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(TrialFolder(tmp_path), timeout_s=1e-9))
+    assert (record.status, record.reason) == ("failed", "timeout")
+    assert "epoch 1 of 4 ended after the 1e-09 s that a trial may take" in record.message
+
+
+def test_a_trial_that_is_told_to_stop_saves_and_goes_on_later(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    stopped = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder, should_stop=lambda: True))
+    assert (stopped.reason, folder.has_record(), len(folder.progress())) == ("interrupted", False, 1)
+    resumed = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder))
+    assert resumed.outcome() == run_trial(quick_config(), tiny_pair, setup_of(tiny_pair)).outcome()
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_anew(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder, should_stop=lambda: True))
+    last = folder.checkpoint / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:100])
+    assert run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder)).status == "complete"
+    assert (folder.checkpoint / "last.safetensors.damaged").exists()
+
+
+def test_a_worker_that_outlives_its_driver_writes_nothing(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+
+    def successor_starts(report: dict) -> None:
+        if report["epoch"] == 2:
+            folder.start_attempt()
+
+    zombie = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder, on_report=successor_starts))
+    assert zombie.reason == "interrupted"
+    assert not folder.has_record()
+    assert not folder.checkpoint.exists()
+    assert len(folder.progress()) == 2
+
+
 def test_a_diverging_trial_says_so(tiny_pair: DomainPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AdversarialTraining, "train_epoch", lambda self, epoch: {"target": math.nan})
     record = run_trial(quick_config(), tiny_pair)

@@ -26,22 +26,30 @@ def list_scenes() -> None:
         typer.echo(f"{name}: {entry.title} ({entry.licence}; doi {entry.doi})")
         for scene_name, scene in entry.scenes.items():
             size = " x ".join(str(number) for number in (*scene.size, scene.bands))
-            typer.echo(f"  scene {name}/{scene_name}: {scene.sensor}, {scene.date}, {size}; {scene.cube}, {scene.labels}")
+            typer.echo(
+                f"  scene {name}/{scene_name}: {scene.sensor}, {scene.date}, {size}; {scene.cube}, {scene.labels}"
+            )
         for pair_name, pair in entry.pairs.items():
             typer.echo(f"  pair  {name}/{pair_name}: {len(pair.classes)} classes, test pool {pair.test_pool.split}")
         if not entry.pairs:
-            typer.echo(f"  cut it into pairs of your own: `source: {{scene: {name}/{next(iter(entry.scenes))}, rows: [0, 99]}}`")
+            typer.echo(
+                f"  cut it into pairs of your own: `source: {{scene: {name}/{next(iter(entry.scenes))}, rows: [0, 99]}}`"
+            )
 
 
 @data_app.command("check")
 def check(
     pair: Annotated[str, typer.Argument(help="A pair of `agsgtl data list`, or the path of a pair's YAML file.")],
     root: Root = None,
-    per_class: Annotated[int, typer.Option("--per-class", help="k, target training pixels a class.")] = DEFAULTS.per_class,
+    per_class: Annotated[
+        int, typer.Option("--per-class", help="k, target training pixels a class.")
+    ] = DEFAULTS.per_class,
     validation: Annotated[
         int, typer.Option("--validation-per-class", help="v, target validation pixels a class.")
     ] = DEFAULTS.validation_per_class,
-    picture: Annotated[Path | None, typer.Option("--picture", help="PNG to write: false colour, labels, splits.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="PNG to write: false colour, labels, splits.")
+    ] = None,
 ) -> int:
     """Find what is wrong with a pair's files, count its splits, and tell how much its test pool leaks."""
     from agsgtl.models.reach import STRIDES, reach_of
@@ -65,14 +73,19 @@ def check(
 def import_test_indices(
     file: Annotated[Path, typer.Argument(help="The authors' pickled test indices, or a .npy or .npz.")],
     pair: Annotated[str, typer.Option("--pair", help="The pair whose target they are pixels of.")],
-    out: Annotated[Path, typer.Option("--out", help="Index file to write, for `test_pool: {split: fixed, indices: FILE}`.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Index file to write, for `test_pool: {split: fixed, indices: FILE}`.")
+    ],
     root: Root = None,
 ) -> None:
     """Convert pickled test pixels once into an index file of plain integers with a checksum."""
     found = find_pair(pair, root)
     domain = found.spec.target
     labels = read_labels(found, domain, f"{found.origin}: target")
-    rows, columns = (slice(*(first, last + 1)) if limits else slice(None) for limits, first, last in _limits(domain.rows, domain.columns))
+    rows, columns = (
+        slice(*(first, last + 1)) if limits else slice(None)
+        for limits, first, last in _limits(domain.rows, domain.columns)
+    )
     part = labels[rows, columns]
     pixels = import_indices(file, part != 0)
     write_index_file(out, pixels, (part.shape[0], part.shape[1]))

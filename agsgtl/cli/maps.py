@@ -41,10 +41,16 @@ def predict(
     record: Annotated[Path, typer.Argument(help="A trial's record.json, or its folder.")],
     scene: Annotated[str, typer.Option("--scene", help="target or source.")] = "target",
     seed: Annotated[int, typer.Option("--seed", help="Which of the record's seeds, counted from 0.")] = 0,
-    pair: Annotated[str | None, typer.Option("--pair", help="The pair's YAML file, where no sweep unpacked it.")] = None,
+    pair: Annotated[
+        str | None, typer.Option("--pair", help="The pair's YAML file, where no sweep unpacked it.")
+    ] = None,
     root: Root = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder to write to; left out: `maps` beside the record.")] = None,
-    tile: Annotated[int, typer.Option("--tile", min=1, help="Rows and columns predicted at once; changes no number.")] = TILE,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to; left out: `maps` beside the record.")
+    ] = None,
+    tile: Annotated[
+        int, typer.Option("--tile", min=1, help="Rows and columns predicted at once; changes no number.")
+    ] = TILE,
 ) -> None:
     """Write a record's class map, confidence and attention map of a scene."""
     if scene not in ("target", "source"):
@@ -52,14 +58,18 @@ def predict(
     folder = TrialFolder(record.parent if record.name == "record.json" else record)
     found = folder.record()
     if found is None:
-        raise UserError(f"{folder.path}: there is no record.json; name a trial's folder, like results/demo/confirm/agsgtl/.../41")
+        raise UserError(
+            f"{folder.path}: there is no record.json; name a trial's folder, like results/demo/confirm/agsgtl/.../41"
+        )
     of_pair = _find_pair(folder.path, found, pair, root)
     predictor = load_predictor(folder, found, of_pair, seed)
     scalings = fit_scaling(of_pair, str(found.config["data.normalisation"]))
     cube = of_pair.target_cube if scene == "target" else of_pair.source_cube
     prediction = predict_scene(predictor, cube, scalings[scene == "target"], tile)
     place = of_pair.target_georeference if scene == "target" else of_pair.source_georeference
-    for path in write_maps(out or folder.path / "maps" / scene, prediction, of_pair.class_names, of_pair.colours, place):
+    for path in write_maps(
+        out or folder.path / "maps" / scene, prediction, of_pair.class_names, of_pair.colours, place
+    ):
         typer.echo(str(path))
 
 
@@ -67,9 +77,12 @@ def import_weights(
     file: Annotated[Path, typer.Argument(help="The authors' pickled list of target segmenters' state dicts.")],
     pair: Annotated[str, typer.Option("--pair", help="The pair that they were trained on.")],
     discriminators: Annotated[
-        Path | None, typer.Option("--discriminators", help="The list of the same runs' discriminators, for attention maps.")
+        Path | None,
+        typer.Option("--discriminators", help="The list of the same runs' discriminators, for attention maps."),
     ] = None,
-    results: Annotated[Path, typer.Option("--results", help="Folder of results to write to.")] = Path("results/authors"),
+    results: Annotated[Path, typer.Option("--results", help="Folder of results to write to.")] = Path(
+        "results/authors"
+    ),
     root: Root = None,
 ) -> None:
     """Turn the authors' weights into records that `predict` and `table` treat as any other method's."""
@@ -104,10 +117,14 @@ def load_predictor(folder: TrialFolder, record: Record, pair: DomainPair, seed: 
     """
     file = folder.checkpoint / "best.safetensors"
     if not file.exists():
-        raise UserError(f"{file}: the weights are not there; only complete trials keep theirs, and losers' may be cleaned away")
+        raise UserError(
+            f"{file}: the weights are not there; only complete trials keep theirs, and losers' may be cleaned away"
+        )
     weights = checkpoint.under(str(seed), checkpoint.load(file)[0])
     if not weights:
-        raise UserError(f"{file}: holds no weights of seed {seed}; --seed counts the record's {len(record.outcomes)} seeds from 0")
+        raise UserError(
+            f"{file}: holds no weights of seed {seed}; --seed counts the record's {len(record.outcomes)} seeds from 0"
+        )
     if "coefficients" in weights:
         return linear_predictor(weights)
     last = folder.checkpoint / "last.safetensors"
@@ -132,7 +149,9 @@ def _is_theirs(name: str) -> bool:
 def _find_pair(folder: Path, record: Record, pair: str | None, root: Path | None) -> DomainPair:
     """The pair that a sweep unpacked beside the record, or else the one whose files are named or known."""
     name = record.identity.pair
-    unpacked = [parent for parent in folder.resolve().parents if (parent / "pairs" / f"{name.replace('/', '__')}.npz").is_file()]
+    unpacked = [
+        parent for parent in folder.resolve().parents if (parent / "pairs" / f"{name.replace('/', '__')}.npz").is_file()
+    ]
     found = map_pair(unpacked[0], name) if unpacked and pair is None else load_pair(pair or name, root)
     if found.fingerprint != record.pair_fingerprint:
         raise UserError(
@@ -162,7 +181,10 @@ def _require_fitting(sizes: NetworkSizes, pair: DomainPair, file: Path) -> Netwo
 
 def _authors_config(sizes: NetworkSizes, discriminator: StateDict, pair: DomainPair) -> Config:
     judge = read_sizes(discriminator, "the discriminators").width if discriminator else 2 * sizes.width
-    widths = {"model.width": sizes.width, "model.discriminator_width": sizes.width if sizes.family == "depthwise" else judge}
+    widths = {
+        "model.width": sizes.width,
+        "model.discriminator_width": sizes.width if sizes.family == "depthwise" else judge,
+    }
     labels = {"labels.per_class": AUTHORS_PER_CLASS[pair.authors_settings], "labels.validation_per_class": 0}
     own: dict[str, Value] = {"model.family": sizes.family, **widths, **labels, "data.normalisation": "authors"}
     return configure(AUTHORS_SETTINGS[pair.authors_settings], own, origin="the authors' settings")
@@ -180,7 +202,9 @@ def _setup(config: Config, pair: DomainPair, number: int, experiment: str) -> Se
     return Setup(identity=identity, seeds=(Seeds(labels=number, init=number),))
 
 
-def _write_run(ledger: Ledger, config: Config, pair: DomainPair, number: int, weights: tuple[StateDict, StateDict]) -> TrialFolder:
+def _write_run(
+    ledger: Ledger, config: Config, pair: DomainPair, number: int, weights: tuple[StateDict, StateDict]
+) -> TrialFolder:
     """The folder of one run with what was asked and its weights as safetensors, under our names."""
     setup = _setup(config, pair, number, ledger.path.name)
     folder, ask = ledger.folder(setup.identity), make_ask(config, pair, setup)
@@ -215,7 +239,9 @@ def _record(config: Config, pair: DomainPair, number: int, watch: Stopwatch, exp
     )
 
 
-def _score(ledger: Ledger, folder: TrialFolder, vault: LabelVault, pair: DomainPair, config: Config, number: int) -> None:
+def _score(
+    ledger: Ledger, folder: TrialFolder, vault: LabelVault, pair: DomainPair, config: Config, number: int
+) -> None:
     """Scores a run on the pair's test pool, once, after the look is in the vault's log."""
     if folder.scores():
         return

@@ -52,12 +52,16 @@ class BandPlan:
         for rows in row_blocks(cube):
             block = cube[rows]
             below = np.where(self.lower == _ZEROS, 0, block[:, :, np.maximum(self.lower, 0)])
-            made[rows] = below + self.share * (block[:, :, self.upper] - below.astype(np.float64)) if self.share.any() else below
+            made[rows] = (
+                below + self.share * (block[:, :, self.upper] - below.astype(np.float64)) if self.share.any() else below
+            )
             forget_pages(made)
         return made
 
 
-def choose(ranges: Sequence[Sequence[int]] | None, wavelengths_nm: NDArray[np.float64] | None, bands: int, origin: str) -> BandPlan:
+def choose(
+    ranges: Sequence[Sequence[int]] | None, wavelengths_nm: NDArray[np.float64] | None, bands: int, origin: str
+) -> BandPlan:
     """The bands of these ranges (first and last, 0-based, both included) in their order; None is all.
 
     Raises:
@@ -85,7 +89,9 @@ def match(source: BandPlan, target: BandPlan, how: str, origin: str) -> tuple[Ba
     """
     for side, plan in (("source", source), ("target", target)):
         if plan.wavelengths_nm is None:
-            raise UserError(f"{origin}: match_bands needs the {side}'s wavelengths; give `wavelengths` or `wavelengths_nm` there")
+            raise UserError(
+                f"{origin}: match_bands needs the {side}'s wavelengths; give `wavelengths` or `wavelengths_nm` there"
+            )
     source_nm, target_nm = _centres(source), _centres(target)
     low, high = max(source_nm.min(), target_nm.min()), min(source_nm.max(), target_nm.max())
     inside = [np.flatnonzero((nm >= low) & (nm <= high)) for nm in (source_nm, target_nm)]
@@ -133,7 +139,11 @@ def _nearest(plan: BandPlan, centres: NDArray[np.float64]) -> BandPlan:
 def _interpolated(plan: BandPlan, centres: NDArray[np.float64]) -> BandPlan:
     order = np.argsort(_centres(plan), kind="stable")
     sorted_nm = _centres(plan)[order]
-    above = np.clip(np.searchsorted(sorted_nm, centres), 1, max(1, len(order) - 1)) if len(order) > 1 else np.zeros(len(centres), int)
+    above = (
+        np.clip(np.searchsorted(sorted_nm, centres), 1, max(1, len(order) - 1))
+        if len(order) > 1
+        else np.zeros(len(centres), int)
+    )
     below = np.maximum(above - 1, 0)
     width = sorted_nm[above] - sorted_nm[below]
     share = np.divide(centres - sorted_nm[below], width, out=np.zeros(len(centres)), where=width > 0)

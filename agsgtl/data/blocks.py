@@ -65,7 +65,9 @@ def separate(labels: Labels, classes: int, buffer: int, fraction: float, minimum
     pixels = np.repeat(np.repeat(best[1], cell, axis=0), cell, axis=1)[: labels.shape[0], : labels.shape[1]]
     test, development = _apart(labels > 0, pixels, buffer, best[2])
     never_served = tuple(int(index) + 1 for index in np.flatnonzero(~ever_served))
-    return Parted(np.where(development, labels, 0).astype(np.uint8), np.where(test, labels, 0).astype(np.uint8), never_served)
+    return Parted(
+        np.where(development, labels, 0).astype(np.uint8), np.where(test, labels, 0).astype(np.uint8), never_served
+    )
 
 
 def distance_to(there: Mask) -> NDArray[np.int64]:

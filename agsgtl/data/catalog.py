@@ -130,7 +130,9 @@ def _folders(root: Path | None, entry_names: list[str], home: Path) -> tuple[Pat
 def _read_pair_file(path: Path, root: Path | None) -> FoundPair:
     content = read_yaml(path)
     sides = {side: _catalog_side(content.get(side), f"{path}: {side}") for side in ("source", "target")}
-    expanded = {side: domain.model_dump(exclude_none=True) for side, (domain, _, _) in sides.items() if domain is not None}
+    expanded = {
+        side: domain.model_dump(exclude_none=True) for side, (domain, _, _) in sides.items() if domain is not None
+    }
     spec = _validate(PairSpec, content | expanded, path)
     if "/" in spec.name:
         raise UserError(f"{path}: name: '/' is kept for the catalog's pairs, got '{spec.name}'; use '-' or '_'")
@@ -155,7 +157,9 @@ def _catalog_side(content: Any, origin: str) -> tuple[Domain | None, str, int | 
     except ValidationError as error:
         raise UserError(f"{origin}: {'; '.join(describe_errors(error))}") from None
     if side.scene not in scene_names():
-        raise UserError(f"{origin}: '{side.scene}' is no scene of the catalog; {did_you_mean(side.scene, scene_names())}")
+        raise UserError(
+            f"{origin}: '{side.scene}' is no scene of the catalog; {did_you_mean(side.scene, scene_names())}"
+        )
     entry_name, scene = side.scene.split("/")
     entry = _entries()[entry_name]
     return _domain(entry, side, scene), entry_name, entry.scenes[scene].bands

@@ -1,9 +1,9 @@
 """Examines a pair's files: everything that is wrong with them at once, the counts of each split, and how much leaks.
 
-    examine
-      _examine_side     files, axes, sizes, values, wavelengths and ids of each scene (`symptoms`)
-      examine_both      what does not fit between the two
-      _measure_leak     how far test pixels are from training pixels, against how far the networks look
+examine
+  _examine_side     files, axes, sizes, values, wavelengths and ids of each scene (`symptoms`)
+  examine_both      what does not fit between the two
+  _measure_leak     how far test pixels are from training pixels, against how far the networks look
 """
 
 from __future__ import annotations
@@ -161,7 +161,11 @@ def _examine_side(found: FoundPair, domain: Domain, side: str, findings: list[Fi
 
 
 def _fits(
-    name: str, cube: NDArray[Any], labels: NDArray[Any], wavelengths_nm: NDArray[np.float64] | None, findings: list[Finding]
+    name: str,
+    cube: NDArray[Any],
+    labels: NDArray[Any],
+    wavelengths_nm: NDArray[np.float64] | None,
+    findings: list[Finding],
 ) -> bool:
     before = len(findings)
     _attempt(lambda: require_fitting(name, cube, labels, wavelengths_nm), findings)

@@ -58,7 +58,9 @@ def read_wavelengths_nm(path: Path) -> NDArray[np.float64] | None:
     return np.array([float(centre) for centre in header["wavelength"]]) * factor
 
 
-def write_geotiff(path: Path, class_map: NDArray[np.uint8], georeference: Georeference, colours: tuple[str, ...]) -> None:
+def write_geotiff(
+    path: Path, class_map: NDArray[np.uint8], georeference: Georeference, colours: tuple[str, ...]
+) -> None:
     """A class map (height, width), 0..K, as GeoTIFF with the scene's coordinates and the classes' colours."""
     rasterio = require("rasterio", path)
     height, width = class_map.shape
@@ -89,7 +91,9 @@ def _open_geotiff(path: Path) -> Iterator[Any]:
     rasterio = require("rasterio", path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, driver="GTiff") as raster:  # no other driver, and no other file, whatever the bytes say
+        with rasterio.open(
+            path, driver="GTiff"
+        ) as raster:  # no other driver, and no other file, whatever the bytes say
             yield raster
 
 

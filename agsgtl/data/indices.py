@@ -37,9 +37,13 @@ def read_index_file(path: Path, shape: tuple[int, ...]) -> Pixels:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: is no index file; make one with `agsgtl data import-indices`") from None
     if checksum != _checksum(of_shape, stored):
-        raise UserError(f"{path}: was changed by hand: its indices do not have the SHA-256 beside them; import them again")
+        raise UserError(
+            f"{path}: was changed by hand: its indices do not have the SHA-256 beside them; import them again"
+        )
     if tuple(of_shape) != shape:
-        raise UserError(f"{path}: is of a label image of shape {tuple(of_shape)}, but the target's is {shape}; import it for this pair")
+        raise UserError(
+            f"{path}: is of a label image of shape {tuple(of_shape)}, but the target's is {shape}; import it for this pair"
+        )
     return np.array(stored, np.int64)
 
 
@@ -90,7 +94,9 @@ def _read_whole_numbers(path: Path) -> NDArray[Any]:
     if array.dtype.kind == "f" and np.array_equal(array, np.round(array)):
         array = array.astype(np.int64)
     if array.dtype.kind not in "biu" or array.size == 0:
-        raise UserError(f"{path}: must hold whole numbers, but holds {type(content).__name__} of {array.dtype}; give the file of indices")
+        raise UserError(
+            f"{path}: must hold whole numbers, but holds {type(content).__name__} of {array.dtype}; give the file of indices"
+        )
     return array
 
 
@@ -101,13 +107,19 @@ def _as_pixels(array: NDArray[Any], shape: tuple[int, ...], path: Path) -> Pixel
     if array.ndim == 2 and array.shape[1] == 2 and array.dtype.kind != "b":
         rows, columns = array.astype(np.int64).T
         if min(rows.min(), columns.min()) < 0 or rows.max() >= height or columns.max() >= width:
-            raise UserError(f"{path}: rows and columns must lie in the target's label image {shape}, but some do not; check --pair")
+            raise UserError(
+                f"{path}: rows and columns must lie in the target's label image {shape}, but some do not; check --pair"
+            )
         return np.unique(rows * width + columns)
     if array.ndim == 1 and array.dtype.kind != "b":
         if array.min() < 0 or array.max() >= height * width:
-            raise UserError(f"{path}: indices must lie in 0..{height * width - 1} for the label image {shape}; check --pair")
+            raise UserError(
+                f"{path}: indices must lie in 0..{height * width - 1} for the label image {shape}; check --pair"
+            )
         return np.unique(array.astype(np.int64))
-    raise UserError(f"{path}: must hold (n, 2) rows and columns, (n,) indices or a mask {shape}, but its shape is {array.shape}")
+    raise UserError(
+        f"{path}: must hold (n, 2) rows and columns, (n,) indices or a mask {shape}, but its shape is {array.shape}"
+    )
 
 
 def _checksum(shape: list[int], indices: list[int]) -> str:

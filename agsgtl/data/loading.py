@@ -62,7 +62,9 @@ def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...]]:
 
 
 def _cube_of(domain: Domain) -> Mapping[str, Any]:
-    return domain.model_dump(include={"cube", "cube_array", "axes", "wavelengths", "wavelengths_array", "wavelengths_nm"})
+    return domain.model_dump(
+        include={"cube", "cube_array", "axes", "wavelengths", "wavelengths_array", "wavelengths_nm"}
+    )
 
 
 def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping[int, str], bands: int | None) -> _Read:

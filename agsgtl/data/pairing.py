@@ -211,7 +211,9 @@ def _drop_near_test(
     buffer = BUFFERS[network_family(found.spec)]
     near = (distance_to(test) <= buffer)[slice(*source.rows), slice(*source.columns)]
     kept = np.where(near, 0, source_labels).astype(np.uint8)
-    _require_every_class(kept, found.spec, f"no source pixel is farther than {buffer} pixels from the test pool", found.origin)
+    _require_every_class(
+        kept, found.spec, f"no source pixel is farther than {buffer} pixels from the test pool", found.origin
+    )
     return kept
 
 

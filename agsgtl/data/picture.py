@@ -21,7 +21,9 @@ _MOST_PIXELS = 1200
 _SPLITS = {"source": "#0072B2", "development": "#0072B2", "test": "#D55E00"}
 
 
-def draw_pair(path: Path, pair: DomainPair, test: LabelImage, wavelengths_nm: tuple[NDArray[np.float64] | None, ...]) -> None:
+def draw_pair(
+    path: Path, pair: DomainPair, test: LabelImage, wavelengths_nm: tuple[NDArray[np.float64] | None, ...]
+) -> None:
     """Writes the picture as PNG in the place of an earlier one; labels of the test pool are shown."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -72,7 +74,9 @@ def false_colour(cube: NDArray[Any], wavelengths_nm: NDArray[np.float64] | None)
 
 def coloured(labels: NDArray[np.integer], colours: tuple[str, ...]) -> NDArray[np.uint8]:
     """(height, width, 3) uint8: class i in the colour `colours[i - 1]`, 0 in light grey."""
-    table = np.array([[235, 235, 235], *([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours)], np.uint8)
+    table = np.array(
+        [[235, 235, 235], *([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours)], np.uint8
+    )
     picture: NDArray[np.uint8] = table[labels]
     return picture
 

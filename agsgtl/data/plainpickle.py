@@ -122,7 +122,7 @@ def load_plain(path: Path, builders: Builders = PLAIN) -> Any:
             return _finished(PlainUnpickler(file, builders).load())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except Exception as error:  # noqa: BLE001 - damaged pickles make the machine raise nearly anything
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{path}: is no pickle of plain numbers and arrays ({reason[:200]}); nothing else is ever unpickled: save what is "

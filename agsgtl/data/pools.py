@@ -39,7 +39,8 @@ class TestPoolRule(BaseModel):
     fraction: float = Field(default=0.5, gt=0.0, lt=1.0, description="part of each class that is test, rounded")
     minimum: int = Field(default=15, ge=1, description="test pixels a class at least")
     network: Literal["shallow", "depthwise"] | None = Field(
-        default=None, description="blocks: whose reach the buffer covers; left out: the family of the pair's authors_settings"
+        default=None,
+        description="blocks: whose reach the buffer covers; left out: the family of the pair's authors_settings",
     )
     indices: str | None = Field(default=None, description="fixed: the index file of `agsgtl data import-indices`")
 
@@ -94,7 +95,12 @@ def require_disjoint(first: LabelImage, second: LabelImage, what: str) -> None:
 
 
 def split_pools(
-    labels: LabelImage, class_names: Sequence[str], rule: TestPoolRule, origin: str, index_file: Path | None = None, family: str = "shallow"
+    labels: LabelImage,
+    class_names: Sequence[str],
+    rule: TestPoolRule,
+    origin: str,
+    index_file: Path | None = None,
+    family: str = "shallow",
 ) -> Pools:
     """The pools of a target label image; they depend on the image, the rule and the index file alone.
 
@@ -110,7 +116,9 @@ def split_pools(
         UserError: a class would be left without enough pixels on one side, or the index file is wrong; it is named.
     """
     if rule.split == "authors":
-        return Pools(labels, np.zeros_like(labels), "test pool: every labelled pixel that a run does not draw (authors)")
+        return Pools(
+            labels, np.zeros_like(labels), "test pool: every labelled pixel that a run does not draw (authors)"
+        )
     if rule.split == "fixed" and index_file is not None:
         return _fixed_pools(labels, class_names, index_file, origin)
     if rule.split == "blocks":

@@ -68,7 +68,7 @@ def _guarded(reader: Callable[[Path, str | None], Any], path: Path, name: str | 
         raise
     except PermissionError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except Exception as error:  # noqa: BLE001 - damaged bytes make the parsers raise nearly anything
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "allow_pickle" in reason or "Python objects" in reason:
             raise UserError(
@@ -139,7 +139,9 @@ def _read_mat73(path: Path, name: str | None) -> Any:
 
 def _read_geo(path: Path, name: str | None) -> Any:
     if name is not None:
-        raise UserError(f"{path}: a {path.suffix} file holds one array without a name, but '{name}' is asked for; leave it out")
+        raise UserError(
+            f"{path}: a {path.suffix} file holds one array without a name, but '{name}' is asked for; leave it out"
+        )
     return geofiles.read_raster(path)
 
 

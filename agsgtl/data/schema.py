@@ -205,7 +205,9 @@ class CatalogEntry(_Strict):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        named = {file for scene in self.scenes.values() for file in (scene.cube, scene.labels, scene.wavelengths) if file}
+        named = {
+            file for scene in self.scenes.values() for file in (scene.cube, scene.labels, scene.wavelengths) if file
+        }
         if named != set(self.files):
             raise ValueError(f"files: must list what the scenes name, {sorted(named)}, got {sorted(self.files)}")
         for name, pair in self.pairs.items():

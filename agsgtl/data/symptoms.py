@@ -56,7 +56,9 @@ def band_statistics(cube: NDArray[Any]) -> BandStatistics:
         total += float(np.abs(np.where(finite, block, 0), dtype=np.float64).sum())
     for rows in row_blocks(cube):
         at_top += (cube[rows] == highest.max()).sum(axis=(0, 1))
-    return BandStatistics(lowest, highest, not_finite, negative, at_top, total / cube.size, cube.shape[0] * cube.shape[1])
+    return BandStatistics(
+        lowest, highest, not_finite, negative, at_top, total / cube.size, cube.shape[0] * cube.shape[1]
+    )
 
 
 def examine_cube(name: str, statistics: BandStatistics) -> Iterator[Finding]:
@@ -121,7 +123,11 @@ def examine_ids(name: str, labels: NDArray[Any], named: Collection[int]) -> Iter
 
 
 def examine_both(
-    name: str, magnitudes: tuple[float, float], source_ids: Collection[int], target_ids: Collection[int], same_numbering: bool
+    name: str,
+    magnitudes: tuple[float, float],
+    source_ids: Collection[int],
+    target_ids: Collection[int],
+    same_numbering: bool,
 ) -> Iterator[Finding]:
     """Scenes in different units, and ids that only one of them has."""
     low, high = sorted(magnitudes)

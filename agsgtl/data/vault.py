@@ -53,7 +53,9 @@ class LabelVault:
         if not pair.tests_on_the_rest:
             return pools.test
         if drawn is None:
-            raise UserError(f"{pair.name}: with `split: authors` the test pool depends on a run's draw; only confirmations have one")
+            raise UserError(
+                f"{pair.name}: with `split: authors` the test pool depends on a run's draw; only confirmations have one"
+            )
         draw = draw_labels(pair, drawn.per_class, drawn.validation_per_class, drawn.seed)
         taken = (draw.target_train > 0) | (draw.target_validation > 0)
         return np.where(taken, 0, pair.development_labels).astype(np.uint8)

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def write_maps(
-    folder: Path, prediction: Prediction, class_names: tuple[str, ...], colours: tuple[str, ...], place: Georeference | None
+    folder: Path,
+    prediction: Prediction,
+    class_names: tuple[str, ...],
+    colours: tuple[str, ...],
+    place: Georeference | None,
 ) -> list[Path]:
     """Writes a prediction's maps into a folder, each in the place of an earlier one; their paths.
 
@@ -38,7 +42,10 @@ def write_maps(
         written.append(path)
     for name, values in (("confidence", prediction.confidence), ("attention", prediction.attention)):
         if values is not None:
-            written += [_write_array(folder / f"{name}.npy", values), _write_grey_picture(folder / f"{name}.png", values, name)]
+            written += [
+                _write_array(folder / f"{name}.npy", values),
+                _write_grey_picture(folder / f"{name}.png", values, name),
+            ]
     return written
 
 
@@ -49,7 +56,9 @@ def _write_array(path: Path, values: NDArray[np.generic]) -> Path:
     return path
 
 
-def _write_class_picture(path: Path, class_map: NDArray[np.uint8], class_names: tuple[str, ...], colours: tuple[str, ...]) -> Path:
+def _write_class_picture(
+    path: Path, class_map: NDArray[np.uint8], class_names: tuple[str, ...], colours: tuple[str, ...]
+) -> Path:
     from matplotlib.patches import Patch
 
     figure = _figure(class_map.shape)

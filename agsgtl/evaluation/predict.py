@@ -110,7 +110,9 @@ def linear_predictor(weights: Mapping[str, Tensor]) -> Predictor:
     return Predictor(judge, None, 0, 1)
 
 
-def predict_scene(predictor: Predictor, cube: NDArray[Any], scaling: BandScaling, tile: int | None = TILE) -> Prediction:
+def predict_scene(
+    predictor: Predictor, cube: NDArray[Any], scaling: BandScaling, tile: int | None = TILE
+) -> Prediction:
     """The prediction of a scene of any size; one that is mapped is never in memory whole.
 
     Args:
@@ -137,9 +139,7 @@ def predict_scene(predictor: Predictor, cube: NDArray[Any], scaling: BandScaling
     return _finish(logits, seen, predictor.gate)
 
 
-def _put(
-    whole: NDArray[Any] | None, part: Tensor, size: tuple[int, int], place: tuple[slice, slice]
-) -> NDArray[Any]:
+def _put(whole: NDArray[Any] | None, part: Tensor, size: tuple[int, int], place: tuple[slice, slice]) -> NDArray[Any]:
     """The maps (channels, height, width) of the whole scene with a tile's part in its place."""
     values = part.numpy()
     if whole is None:
@@ -148,9 +148,7 @@ def _put(
     return whole
 
 
-def _finish(
-    logits: NDArray[Any], seen: NDArray[Any] | None, gate: Callable[[Tensor], Tensor] | None
-) -> Prediction:
+def _finish(logits: NDArray[Any], seen: NDArray[Any] | None, gate: Callable[[Tensor], Tensor] | None) -> Prediction:
     """Classes, confidences and gates, row by row of the scene: the same sums in the same order whatever the tiles were."""
     _, height, width = logits.shape
     class_map, confidence = np.zeros((height, width), np.uint8), np.zeros((height, width), np.float32)
@@ -161,7 +159,9 @@ def _finish(
             class_map[row] = of_row.argmax(dim=0).add(1).to(torch.uint8).numpy()
             confidence[row] = of_row.softmax(dim=0).max(dim=0).values.float().numpy()
             if attention is not None and seen is not None and gate is not None:
-                attention[row] = gate(torch.from_numpy(np.ascontiguousarray(seen[None, :, row : row + 1])))[0, 0, 0].numpy()
+                attention[row] = gate(torch.from_numpy(np.ascontiguousarray(seen[None, :, row : row + 1])))[
+                    0, 0, 0
+                ].numpy()
     return Prediction(class_map, confidence, attention)
 
 

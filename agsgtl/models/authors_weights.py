@@ -1,9 +1,9 @@
 """The one mapping between the authors' names of weights and ours, and what their shapes say of the network.
 
-    theirs                                   ours
-    encoder*, upconv*, decoder*              body.<same>
-    final_layer (segmenter), _conv (discriminator)   classifier
-    attention.*                              attention.*
+theirs                                   ours
+encoder*, upconv*, decoder*              body.<same>
+final_layer (segmenter), _conv (discriminator)   classifier
+attention.*                              attention.*
 """
 
 from __future__ import annotations

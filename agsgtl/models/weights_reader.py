@@ -54,7 +54,7 @@ def _read(path: Path) -> Any:
 def _torch_load(path: Path) -> Any:
     try:
         return _restricted_load(path)
-    except Exception as error:  # noqa: BLE001 - damaged files make it raise nearly anything
+    except Exception as error:
         raise UserError(
             f"{path}: is no file of plain weights ({_reason(error)}); nothing but tensors, numbers and containers is ever "
             "unpickled: save the state dicts alone"
@@ -77,7 +77,7 @@ def _storage_from_bytes(content: bytes) -> Any:
     """What `torch.storage._load_from_bytes` is: that one unpickles anything, this one storages only."""
     try:
         return _restricted_load(io.BytesIO(content))
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:
         raise pickle.UnpicklingError(_reason(error)) from None
 
 

@@ -96,7 +96,8 @@ def _standing_ray(address: str) -> Iterator[None]:
     except (RuntimeError, ConnectionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"--address {address}: Ray cannot join: {reason}; start the sweep on one of the cluster's nodes, with its versions of Ray and Python"
+            f"--address {address}: Ray cannot join: {reason}; "
+            "start the sweep on one of the cluster's nodes, with its versions of Ray and Python"
         ) from None
     yield
 
@@ -178,11 +179,15 @@ def run_jobs(
     storage = folder / ".ray"
     tuner = tune.Tuner(
         tune.with_resources(trainable or work_config, _Needs(resources)),
-        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True, trial_dirname_creator=_short_name),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher, num_samples=-1, reuse_actors=True, trial_dirname_creator=_short_name
+        ),
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex,
             storage_path=str(storage.resolve()),
-            failure_config=tune.FailureConfig(max_failures=0),  # the queue issues a lost trial again, by the experiment's rules
+            failure_config=tune.FailureConfig(
+                max_failures=0
+            ),  # the queue issues a lost trial again, by the experiment's rules
             callbacks=list(callbacks),
             verbose=0,
         ),

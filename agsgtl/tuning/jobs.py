@@ -8,8 +8,9 @@ the end of the sweep and no result: each study's asks depend on its own trials a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from agsgtl.config import Config, configure, flatten
@@ -67,6 +68,9 @@ class JobQueue:
         self.choices: list[Choice] = []
         self.confirmed = 0
         self._planned: set[str] = set()
+        self._fixed_counts = {count for name in METHODS for count in experiment.label_counts(name) if count is not None}
+        self._chosen: dict[StudyName, list[Choice]] = {}
+        self._units = {study.name: _typical_units(study) for study in self.studies}
         self._waiting: dict[str, _Waiting] = {}
         for study in self.studies:
             for folder in study.unfinished():
@@ -157,29 +161,33 @@ class JobQueue:
 
     def _work_left(self, study: Study) -> float:
         """The study's trials still to end, and the confirmations that wait for them."""
-        values = {**self.experiment.base_values(study.name.method, study.name.per_class, None), **study.space.centre()}
-        config = configure(values, origin=study.space.origin)
         confirm = self.experiment.file.confirm
         trainings = study.remaining * len(study.search.seeds) + len(confirm.seeds) * confirm.inits_per_draw
-        return work_units(study.name.method, config) * trainings
+        return self._units[study.name] * trainings
 
     def _plan_confirmations(self) -> None:
         """Issues what can be confirmed by now: fixed methods from the start, a study's winners once it is done."""
         for pair in self.experiment.pairs:
-            studies = [study for study in self.studies if study.name.pair == pair]
-            counts = {count for name in METHODS for count in self.experiment.label_counts(name) if count is not None}
-            for study in studies:
-                if study.is_done:
-                    chosen = tuned_choices(study)
-                    counts |= {choice.per_class for choice in chosen}
-                    self._plan(f"tuned {study.name}", chosen)
+            counts = set(self._fixed_counts)
+            for study in self.studies:
+                if study.name.pair == pair and study.is_done:
+                    self._plan(f"tuned {study.name}", partial(self._winners, study))
+                    counts |= {choice.per_class for choice in self._winners(study)}
             for count in sorted(counts):
-                self._plan(f"fixed {pair} {count}", fixed_choices(self.experiment, pair, [count]))
+                self._plan(f"fixed {pair} {count}", partial(fixed_choices, self.experiment, pair, [count]))
 
-    def _plan(self, name: str, choices: Sequence[Choice]) -> None:
+    def _winners(self, study: Study) -> list[Choice]:
+        """What a study that is done has chosen; it never changes, so it is read once."""
+        if study.name not in self._chosen:
+            self._chosen[study.name] = tuned_choices(study)
+        return self._chosen[study.name]
+
+    def _plan(self, name: str, choose: Callable[[], Sequence[Choice]]) -> None:
+        """Issues the confirmations of some choices, unless that was done before."""
         if name in self._planned:
             return
         self._planned.add(name)
+        choices = choose()
         self.choices += choices
         for choice in choices:
             for ask in confirmation_asks(self.experiment, choice, self.lease):
@@ -198,6 +206,12 @@ def study_names(experiment: Experiment) -> list[StudyName]:
         for method in experiment.spaces
         for count in experiment.label_counts(method)
     ]
+
+
+def _typical_units(study: Study) -> float:
+    """How much work one training in the middle of the study's space is."""
+    values = {**study.experiment.base_values(study.name.method, study.name.per_class, None), **study.space.centre()}
+    return work_units(study.name.method, configure(values, origin=study.space.origin))
 
 
 def work_units(method: str, config: Config) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray import cloudpickle
 from ray._private.services import canonicalize_bootstrap_address
-from ray._raylet import GcsClient
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without stubs
 from ray.exceptions import AuthenticationError, GetTimeoutError, RayError, RpcError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -45,7 +45,9 @@ def require_reachable(address: str) -> None:
         UserError: nobody answers, or the token is missing or wrong.
     """
     if address.startswith("ray://"):
-        raise UserError(f"--address {address}: name the cluster's own address, like 10.0.0.1:6379, and start the sweep on one of its nodes")
+        raise UserError(
+            f"--address {address}: name the cluster's own address, like 10.0.0.1:6379, and start the sweep on one of its nodes"
+        )
     try:
         found = canonicalize_bootstrap_address(address)
         if found is None:
@@ -57,7 +59,9 @@ def require_reachable(address: str) -> None:
             "with the token that its nodes were started with"
         ) from None
     except (RpcError, ConnectionError, ValueError):
-        raise UserError(f"--address {address}: no Ray cluster answers there; is its head node up? start one as cluster/README.md says") from None
+        raise UserError(
+            f"--address {address}: no Ray cluster answers there; is its head node up? start one as cluster/README.md says"
+        ) from None
 
 
 def require_joinable(folder: Path, address: str) -> None:
@@ -97,7 +101,10 @@ def ask_nodes(folder: Path, timeout_s: float = PROBE_S) -> list[NodeFacts]:
             )
             for node, name in names.items()
         }
-        return [_with_answer_seen(_answer_of(name, answer, timeout_s), meeting / f"{secret}.{name}") for name, answer in answers.items()]
+        return [
+            _with_answer_seen(_answer_of(name, answer, timeout_s), meeting / f"{secret}.{name}")
+            for name, answer in answers.items()
+        ]
     finally:
         shutil.rmtree(meeting, ignore_errors=True)
 
@@ -122,7 +129,11 @@ def require_tokens(nodes: Iterable[NodeFacts], address: str) -> None:
 def require_same_versions(nodes: Iterable[NodeFacts], ours: Mapping[str, str]) -> None:
     """Refuses nodes that would compute something else."""
     for facts in nodes:
-        differing = [f"{name} {facts.versions.get(name, 'none')} instead of {value}" for name, value in ours.items() if facts.versions.get(name) != value]
+        differing = [
+            f"{name} {facts.versions.get(name, 'none')} instead of {value}"
+            for name, value in ours.items()
+            if facts.versions.get(name) != value
+        ]
         if differing:
             raise UserError(
                 f"cluster node {facts.node}: has {', '.join(differing)}; install this checkout there with `make install`, or use one "
@@ -144,7 +155,9 @@ def require_data(nodes: Iterable[NodeFacts]) -> None:
     """Refuses nodes that cannot read the cubes."""
     for facts in nodes:
         if facts.data_error:
-            raise UserError(f"cluster node {facts.node}: {facts.data_error}; let the user that runs Ray there read it, or mount the storage anew")
+            raise UserError(
+                f"cluster node {facts.node}: {facts.data_error}; let the user that runs Ray there read it, or mount the storage anew"
+            )
 
 
 def _probe_by_value() -> Any:
@@ -162,7 +175,11 @@ def _answer_of(name: str, answer: Any, timeout_s: float) -> NodeFacts:
     try:
         return NodeFacts(**ray.get(answer, timeout=timeout_s))
     except (GetTimeoutError, RayError) as error:
-        kind = "did not answer in time" if isinstance(error, GetTimeoutError) else f"cannot run a task ({str(error).splitlines()[0]})"
+        kind = (
+            "did not answer in time"
+            if isinstance(error, GetTimeoutError)
+            else f"cannot run a task ({str(error).splitlines()[0]})"
+        )
         raise UserError(f"cluster node {name}: {kind}; see `ray status`, and stop the node or start it again") from None
 
 
@@ -170,4 +187,6 @@ def _with_answer_seen(facts: NodeFacts, file: Path) -> NodeFacts:
     """The facts, with an error where the node's own file does not reach the driver."""
     if facts.storage_error or file.exists():
         return facts
-    return NodeFacts(facts.node, facts.versions, facts.auth_mode, "gets files there that do not arrive here", facts.data_error)
+    return NodeFacts(
+        facts.node, facts.versions, facts.auth_mode, "gets files there that do not arrive here", facts.data_error
+    )

@@ -15,6 +15,9 @@ from agsgtl.seeds import derive_seed
 MULTI_OBJECTIVE = ("tpe", "gp", "nsga2", "random")
 """Samplers that take two objectives; Optuna 5's CMA-ES raises."""
 
+CONSTRAINED = ("tpe", "nsga2")
+"""Samplers that steer by violated constraints: random and CMA-ES do not, and GP wants the same ones on every trial."""
+
 NSGA2_POPULATION = 20
 
 

@@ -25,7 +25,7 @@ from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
-from agsgtl.tuning.samplers import require_harmless, sampler_for_ask
+from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -71,7 +71,7 @@ class Study:
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE] if two_objectives else [StudyDirection.MAXIMIZE]
         self.optuna = optuna.create_study(directions=directions)
         self.outcomes: dict[int, Outcome] = {}
-        self.asked = 0
+        self.asked = self._first_open = 0
         self._told: set[int] = set()
         self._rebuild()
 
@@ -90,8 +90,14 @@ class Study:
         if self.asked >= self.search.trials:
             return False
         if self.search.order == "fixed":
-            return all(number in self.outcomes for number in range(self.asked - self.concurrency + 1))
+            return self.asked - self.concurrency + 1 <= self._ended_in_order()
         return self.asked - len(self.outcomes) < self.concurrency
+
+    def _ended_in_order(self) -> int:
+        """How many trials from the first one on have ended, none of them missing."""
+        while self._first_open in self.outcomes:
+            self._first_open += 1
+        return self._first_open
 
     def ask(self) -> tuple[TrialFolder, Ask]:
         """Samples the next trial; its ask is durable in the ledger when this returns."""
@@ -104,7 +110,7 @@ class Study:
         )
         trial = self.optuna.ask(dict(self.space.distributions))
         attributes = {
-            "sampler_attributes": self.optuna.trials[number].system_attrs,
+            "sampler_attributes": dict(self._frozen(number).system_attrs),
             "study_attributes": self._study_attributes(),
         }
         ask = self._document(number, trial.params, attributes, visible)
@@ -226,7 +232,7 @@ class Study:
         if outcome.status == "complete":
             values = [outcome.score or 0.0]
             self.optuna.tell(number, values + ([float(outcome.labels)] if len(self.optuna.directions) == 2 else []))
-        elif outcome.reason == "out_of_memory":
+        elif outcome.reason == "out_of_memory" and self.search.sampler in CONSTRAINED:
             # The configuration is not bad but impossible here: a violated constraint keeps samplers away from its kind.
             lowest = min((known.score for known in self.outcomes.values() if known.score is not None), default=0.0)
             self._trial(number).set_constraint("memory", 1.0)
@@ -239,7 +245,11 @@ class Study:
         self._told.add(number)
 
     def _trial(self, number: int) -> optuna.Trial:
-        return optuna.Trial(self.optuna, self.optuna.trials[number]._trial_id)
+        return optuna.Trial(self.optuna, self._frozen(number)._trial_id)
+
+    def _frozen(self, number: int) -> optuna.trial.FrozenTrial:
+        """Optuna's own trial, not to be changed; `study.trials` would copy all of them for every ask."""
+        return self.optuna.get_trials(deepcopy=False)[number]
 
     def _outcome(self, record: Record, folder: TrialFolder) -> Outcome:
         rungs = self.search.rungs

@@ -21,7 +21,13 @@ from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.seeds import Seeds
 from agsgtl.trial import Place, debug_setup, run_trial
 
-QUICK = {"pretrain.epochs": 2, "adapt.epochs": 2, "adapt.discriminator_steps": 2, "adapt.target_steps": 1, "model.width": 4}
+QUICK = {
+    "pretrain.epochs": 2,
+    "adapt.epochs": 2,
+    "adapt.discriminator_steps": 2,
+    "adapt.target_steps": 1,
+    "model.width": 4,
+}
 
 
 @pytest.fixture
@@ -56,7 +62,9 @@ def test_predict_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_the_authors_runs_become_confirmations_with_scores(tmp_path: Path, pair_file: Path) -> None:
     segmenters, discriminators = authors_lists(FAMILIES["shallow"], 8, 3, runs=2)
-    files = [write_pickle(tmp_path / f"{name}.pkl", dicts) for name, dicts in (("s", segmenters), ("d", discriminators))]
+    files = [
+        write_pickle(tmp_path / f"{name}.pkl", dicts) for name, dicts in (("s", segmenters), ("d", discriminators))
+    ]
     results = tmp_path / "results"
     import_weights(files[0], str(pair_file), discriminators=files[1], results=results)
     folders = list(Ledger(results).confirmations())

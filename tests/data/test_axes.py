@@ -42,7 +42,10 @@ def test_several_fitting_orders_are_asked_for() -> None:
 def test_a_square_scene_stays_as_it_is_and_a_turned_one_is_noticed() -> None:
     cube, labels = striped()
     assert arrange(cube, labels, None, "a") is cube
-    with pytest.raises(UserError, match=r"height and width of this square scene seem to be swapped: .* say `axes: \[width, height, bands\]`"):
+    with pytest.raises(
+        UserError,
+        match=r"height and width of this square scene seem to be swapped: .* say `axes: \[width, height, bands\]`",
+    ):
         arrange(cube.transpose(1, 0, 2), labels, None, "a")
 
 

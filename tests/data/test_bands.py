@@ -40,9 +40,9 @@ def test_nearest_takes_the_finer_sensors_nearest_bands() -> None:
 
 
 def test_interpolation_is_a_straight_line_between_neighbours_whatever_their_order() -> None:
-    source, target, _ = match(plan(500, 400, 600), plan(450, 575), "interpolate", "a")
-    cube = np.array([[[50.0, 40.0, 80.0]]])
-    assert source.apply(cube).ravel().tolist() == pytest.approx([45.0, 72.5])
+    source, target, _ = match(plan(500, 400, 600, 460, 570), plan(450, 585), "interpolate", "a")
+    cube = np.array([[[50.0, 40.0, 80.0, 46.0, 57.0]]])
+    assert source.apply(cube).ravel().tolist() == pytest.approx([45.0, 68.5])
     assert source.apply(cube).dtype == np.float32
     assert target.lower.tolist() == [0, 1]
 
@@ -54,7 +54,9 @@ def test_matching_needs_wavelengths_and_a_common_range() -> None:
         match(plan(400, 500), plan(900, 1000), "nearest", "a")
 
 
-@pytest.mark.parametrize(("bands", "how", "count"), [(242, "pad", 252), (242, "trim", 231), (42, "pad", 42), (20, "trim", 0)])
+@pytest.mark.parametrize(
+    ("bands", "how", "count"), [(242, "pad", 252), (242, "trim", 231), (42, "pad", 42), (20, "trim", 0)]
+)
 def test_bands_become_a_multiple_of_21_by_zeros_or_by_leaving_out(bands: int, how: str, count: int) -> None:
     fitted = fit_groups(choose(None, None, bands, "a"), how)
     assert len(fitted.lower) == count

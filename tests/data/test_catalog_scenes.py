@@ -22,13 +22,15 @@ SINGLE = ["botswana_scene/may_2001", "salinas/1998", "ksc/1996"]
 
 def make(pair_or_scene: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fakes of an entry's files; their checksums cannot be the real ones'."""
-    entry = make_fake_scenes(pair_or_scene.split("/")[0], folder)
+    entry = make_fake_scenes(pair_or_scene.split("/", maxsplit=1)[0], folder)
     for file in entry.files:
         monkeypatch.setitem(entry.files, file, None)
 
 
 @pytest.mark.parametrize("name", FAKED)
-def test_every_pair_loads_from_files_with_the_real_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_pair_loads_from_files_with_the_real_names(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(name, tmp_path, monkeypatch)
     pair, test = load_pair(name, tmp_path), LabelVault(name, tmp_path).test_labels()
     assert pair.source_cube.shape[:2] == pair.target_cube.shape[:2] == (50, 40)
@@ -46,7 +48,7 @@ def test_a_single_scene_is_cut_into_a_users_pair(scene: str, tmp_path: Path, mon
     )
     pair = load_pair(str(file))
     assert (pair.source_cube.shape[0], pair.target_cube.shape[0]) == (23, 23)
-    assert pair.source_cube.shape[2] == entries()[scene.split("/")[0]].scenes[scene.split("/")[1]].bands
+    assert pair.source_cube.shape[2] == entries()[scene.split("/", maxsplit=1)[0]].scenes[scene.split("/")[1]].bands
 
 
 def test_a_scene_that_is_not_in_the_catalog_gets_a_suggestion(tmp_path: Path) -> None:
@@ -63,7 +65,9 @@ def test_houstons_source_labels_are_the_sunlit_ones_of_the_six_classes(tmp_path:
     expected = np.zeros(16, np.uint8)
     expected[[1, 2, 8, 10, 11, 13]] = [1, 2, 3, 4, 5, 6]
     np.testing.assert_array_equal(pair.source_labels, np.where(shadow == 0, expected[sun], 0))
-    np.testing.assert_array_equal(np.maximum(pair.development_labels, LabelVault(pair.name, tmp_path).test_labels()), shadow)
+    np.testing.assert_array_equal(
+        np.maximum(pair.development_labels, LabelVault(pair.name, tmp_path).test_labels()), shadow
+    )
     assert np.any((sun > 0) & (shadow > 0)), "the fake must have labels to drop"
     assert pair.class_names == ("healthy grass", "stressed grass", "commercial", "highway", "railway", "parking lot 2")
     assert pair.source_cube is not pair.target_cube
@@ -89,7 +93,9 @@ def test_berlin_has_its_242_bands_padded_to_252_and_says_so(tmp_path: Path) -> N
     assert (pair.authors_settings, pair.authors_scale) == ("c2seg_ab", (16383.0, 1.0))
 
 
-def test_pavias_universities_last_band_is_left_out_and_ids_are_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pavias_universities_last_band_is_left_out_and_ids_are_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make("pavia", tmp_path, monkeypatch)
     pair = load_pair("pavia/university_to_centre", tmp_path)
     np.testing.assert_array_equal(pair.source_cube, read_array(tmp_path / "PaviaU.mat", "paviaU")[:, :, :102])
@@ -103,13 +109,17 @@ def test_a_missing_file_says_where_it_comes_from_and_where_it_was_looked_for(tmp
         load_pair("houston_shadow/sun_to_shadow", tmp_path)
 
 
-def test_the_variable_and_a_folder_of_the_entrys_name_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_and_a_folder_of_the_entrys_name_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_fake_scenes("botswana", tmp_path / "botswana")
     monkeypatch.setenv("AGSGTL_DATA", str(tmp_path))
     assert load_pair("botswana/may_to_july").classes == 9
 
 
-@pytest.mark.skipif("AGSGTL_HOUSTON_LABELS" not in os.environ, reason="AGSGTL_HOUSTON_LABELS names no folder with TRLabel.mat")
+@pytest.mark.skipif(
+    "AGSGTL_HOUSTON_LABELS" not in os.environ, reason="AGSGTL_HOUSTON_LABELS names no folder with TRLabel.mat"
+)
 def test_the_real_houston_label_maps_are_read() -> None:
     folder = Path(os.environ["AGSGTL_HOUSTON_LABELS"])
     for name, count in (("TRLabel", 2832), ("TSLabel", 12197)):

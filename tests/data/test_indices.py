@@ -41,7 +41,9 @@ def test_the_authors_rows_and_columns_become_row_major_indices(tmp_path: Path, p
     np.testing.assert_array_equal(import_indices(path, LABELLED), [6, 8, 12])
 
 
-@pytest.mark.parametrize("content", [CHOSEN[::-1], CHOSEN.tolist(), CHOSEN.astype(float), CHOSEN @ [5, 1], LABELLED & (np.arange(5) != 2)])
+@pytest.mark.parametrize(
+    "content", [CHOSEN[::-1], CHOSEN.tolist(), CHOSEN.astype(float), CHOSEN @ [5, 1], LABELLED & (np.arange(5) != 2)]
+)
 def test_other_plain_forms_are_read_too(tmp_path: Path, content: Any) -> None:
     assert set(import_indices(pickled(tmp_path, content), LABELLED)) <= {6, 8, 11, 12, 13}
 
@@ -49,7 +51,10 @@ def test_other_plain_forms_are_read_too(tmp_path: Path, content: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (CHOSEN[:, ::-1], "have no label in this pair's target; they belong to another scene, or rows and columns are swapped"),
+        (
+            CHOSEN[:, ::-1],
+            "have no label in this pair's target; they belong to another scene, or rows and columns are swapped",
+        ),
         (CHOSEN + 4, "rows and columns must lie in the target's label image"),
         (np.array([99]), r"indices must lie in 0\.\.19"),
         (np.array([0.5]), "must hold whole numbers"),

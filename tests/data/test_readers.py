@@ -35,7 +35,9 @@ def write(path: Path, **arrays: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("file", "name"), [("a.mat", "HSI"), ("a7.3.mat", "HSI"), ("a.npz", "HSI"), ("a.npy", None), ("a.MAT", "HSI")])
+@pytest.mark.parametrize(
+    ("file", "name"), [("a.mat", "HSI"), ("a7.3.mat", "HSI"), ("a.npz", "HSI"), ("a.npy", None), ("a.MAT", "HSI")]
+)
 def test_every_format_keeps_axes_dtype_and_values(tmp_path: Path, file: str, name: str | None) -> None:
     if file == "a.MAT":
         write(tmp_path / "b.mat", HSI=CUBE).rename(tmp_path / file)
@@ -79,7 +81,9 @@ def test_a_npy_has_no_array_names(tmp_path: Path) -> None:
 def test_files_that_are_not_there_or_of_other_formats(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="gone.mat: there is no such file"):
         read_array(tmp_path / "gone.mat", "HSI")
-    with pytest.raises(UserError, match=r"a\.zip: \.mat, \.npy, \.npz, .* files are read; save the array as one of these"):
+    with pytest.raises(
+        UserError, match=r"a\.zip: \.mat, \.npy, \.npz, .* files are read; save the array as one of these"
+    ):
         read_array(tmp_path / "a.zip", None)
     with pytest.raises(UserError, match=r"of an ENVI image, name the header \(\.hdr\)"):
         read_array(tmp_path / "a.img", None)

@@ -24,7 +24,9 @@ def predictor_of(family: str, with_discriminator: bool) -> Predictor:
     segmenter, discriminator = build_segmenter(config, BANDS, CLASSES, 0), build_discriminator(config, CLASSES, 1)
     for network in (segmenter, discriminator):
         spread_norms(network)
-    return network_predictor(config, BANDS, CLASSES, segmenter.state_dict(), discriminator.state_dict() if with_discriminator else {})
+    return network_predictor(
+        config, BANDS, CLASSES, segmenter.state_dict(), discriminator.state_dict() if with_discriminator else {}
+    )
 
 
 def scene(height: int, width: int) -> tuple[NDArray[np.uint16], BandScaling]:
@@ -40,9 +42,14 @@ def assert_equal(first: Prediction, second: Prediction) -> None:
         np.testing.assert_array_equal(first.attention, second.attention)
 
 
-@pytest.mark.parametrize(("family", "height", "width", "tile"), [("shallow", 75, 62, 20), ("shallow", 64, 33, 7), ("depthwise", 131, 150, 48)])
+@pytest.mark.parametrize(
+    ("family", "height", "width", "tile"),
+    [("shallow", 75, 62, 20), ("shallow", 64, 33, 7), ("depthwise", 131, 150, 48)],
+)
 @pytest.mark.parametrize("with_discriminator", [True, False])
-def test_seams_equal_the_untiled_result_exactly(family: str, height: int, width: int, tile: int, with_discriminator: bool) -> None:
+def test_seams_equal_the_untiled_result_exactly(
+    family: str, height: int, width: int, tile: int, with_discriminator: bool
+) -> None:
     predictor, (cube, scaling) = predictor_of(family, with_discriminator), scene(height, width)
     whole = predict_scene(predictor, cube, scaling, tile=None)
     assert_equal(predict_scene(predictor, cube, scaling, tile), whole)
@@ -74,10 +81,15 @@ def test_the_prediction_is_the_segmenters_and_the_gate_lies_between_one_and_two(
 
 
 def test_pixelwise_discriminants_need_nothing_around() -> None:
-    weights = {"coefficients": torch.randn(3, BANDS, dtype=torch.float64), "intercepts": torch.zeros(3, dtype=torch.float64)}
+    weights = {
+        "coefficients": torch.randn(3, BANDS, dtype=torch.float64),
+        "intercepts": torch.zeros(3, dtype=torch.float64),
+    }
     cube, scaling = scene(10, 9)
     prediction = predict_scene(linear_predictor(weights), cube, scaling, 4)
-    expected = (scaling.apply(cube)[0].transpose(1, 2, 0).astype(float) @ weights["coefficients"].numpy().T).argmax(2) + 1
+    expected = (scaling.apply(cube)[0].transpose(1, 2, 0).astype(float) @ weights["coefficients"].numpy().T).argmax(
+        2
+    ) + 1
     np.testing.assert_array_equal(prediction.class_map, expected)
 
 
@@ -87,7 +99,13 @@ def test_maps_are_pictures_arrays_and_a_raster_with_coordinates(tmp_path: Path) 
     prediction = Prediction(class_map, np.full((2, 3), 0.5, np.float32), None)
     place = Georeference("EPSG:32614", (30.0, 0.0, 500000.0, 0.0, -30.0, 3300000.0))
     written = write_maps(tmp_path, prediction, ("a", "b"), ("#ff0000", "#00ff00"), place)
-    assert {path.name for path in written} == {"class_map.npy", "class_map.png", "class_map.tif", "confidence.npy", "confidence.png"}
+    assert {path.name for path in written} == {
+        "class_map.npy",
+        "class_map.png",
+        "class_map.tif",
+        "confidence.npy",
+        "confidence.png",
+    }
     np.testing.assert_array_equal(np.load(tmp_path / "class_map.npy"), class_map)
     with rasterio.open(tmp_path / "class_map.tif") as raster:
         np.testing.assert_array_equal(raster.read(1), class_map)

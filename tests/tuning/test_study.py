@@ -12,7 +12,7 @@ from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask, Record, SeedOutcome
 from agsgtl.trial import failed_record
 from agsgtl.tuning.experiment import Experiment, load_experiment
-from agsgtl.tuning.samplers import SAMPLERS, require_harmless
+from agsgtl.tuning.samplers import CONSTRAINED, SAMPLERS, require_harmless
 from agsgtl.tuning.study import Study, StudyName
 from experiments import SPACE, write_experiment
 
@@ -138,6 +138,23 @@ def test_optuna_is_told_what_each_trial_deserves(tmp_path: Path) -> None:
     assert {"COMPLETE", "PRUNED", "FAIL"} == set(states.values())
     pruned = next(trial for trial in study.optuna.trials if trial.state.name == "PRUNED")
     assert pruned.value == pytest.approx(study.outcomes[pruned.number].score)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_out_of_memory_is_a_violated_constraint(tmp_path: Path, sampler: str) -> None:
+    study = Study(NAME, experiment_of(tmp_path, search__sampler=sampler), Ledger(tmp_path / "ledger"), concurrency=1)
+    for number in range(8):
+        folder, ask = study.ask()
+        if number == 2:
+            folder.write_record(failed_record(ask, "out_of_memory", "made up"))
+        else:
+            end(folder, ask)
+        study.finish(folder)
+    study.ask()
+    told = study.optuna.trials[2]
+    expected = ("COMPLETE", {"memory": 1.0}) if sampler in CONSTRAINED else ("FAIL", {})
+    assert (told.state.name, told.constraints) == expected
+    assert 2 not in {outcome.number for outcome in study.winners()}
 
 
 def test_the_winner_is_complete_and_the_earliest_of_the_best(tmp_path: Path) -> None:

@@ -1,0 +1,277 @@
+"""Measures a sweep's driver at scale: long ledgers, many concurrent no-op trials, asks. Exit code 1 on a missed limit.
+
+python benchmarks/scale.py [--trials 10000] [--concurrent 64] [--folder FOLDER] [--only ledger|driver|asks]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+REBUILD_S, STATUS_S, TABLE_S, MEMORY_MIB = 10.0, 3.0, 5.0, 1024.0
+OVERHEAD_S, GROWTH = 0.15, 1.5
+"""Seconds of the driver a trial, and how much more it may be with 10,000 trials done than with 100."""
+
+EPOCHS = 40
+SAMPLERS = ("random", "tpe", "gp", "cmaes", "nsga2")
+LENGTHS = (100, 1_000, 10_000)
+TOO_SLOW_S = 20.0
+"""A sampler whose ask takes longer at one length is not tried at the next."""
+
+
+@dataclass
+class Line:
+    """One measured figure; a limit of None only informs."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether the figure is over its limit."""
+        return self.limit is not None and self.value > self.limit
+
+    def __str__(self) -> str:
+        limit = "" if self.limit is None else f"{self.limit:g} {self.unit}"
+        return f"| {self.what} | {self.value:.3g} {self.unit} | {limit} | {'MISSED' if self.is_missed else ''} |"
+
+
+def experiment_in(folder: Path, trials: int, sampler: str = "random") -> Any:
+    """A search of `target_only`, which needs no source model, on the tiny pair."""
+    from experiments import write_experiment
+
+    from agsgtl.tuning.experiment import load_experiment
+
+    space = {
+        "adapt.target_learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+        "adapt.target_steps": {"type": "int", "low": 1, "high": 20},
+        "model.width": {"type": "int", "low": 4, "high": 64},
+    }
+    search = {"search__trials": trials, "search__sampler": sampler, "search__order": "async"}
+    path = write_experiment(folder, {"target_only": space}, confirm__methods=["lda", "target_only"], **search)
+    return load_experiment(path)
+
+
+def end_trial(folder: Any, ask: Any) -> None:
+    """What a worker leaves: a line an epoch and a record, here with a made-up score."""
+    from agsgtl.reporting.record import Record, SeedOutcome
+    from agsgtl.trial import failed_record
+
+    score = 1.0 - abs(float(ask.config["adapt.target_learning_rate"]) - 3e-3) * 50
+    lines = (json.dumps({"epoch": epoch, "epochs": EPOCHS, "score": score * epoch / EPOCHS}) for epoch in range(1, EPOCHS + 1))
+    (folder.path / "progress.jsonl").write_text("\n".join(lines) + "\n")
+    outcomes = [
+        SeedOutcome(seeds=seeds, score=score, epoch=EPOCHS, epochs=EPOCHS, best_score=score, best_epoch=EPOCHS) for seeds in ask.seeds
+    ]
+    changes = {"status": "complete", "reason": None, "message": None, "score": score, "outcomes": tuple(outcomes)}
+    folder.write_record(Record.model_validate(failed_record(ask, "error", "").model_dump() | changes))
+
+
+def make_ledger(folder: Path, trials: int, planned: int) -> Any:
+    """A ledger with so many ended trials of the planned ones, as a sweep leaves it; nothing is synced, to make it fast."""
+    from agsgtl.reporting.ledger import Ledger
+    from agsgtl.tuning.resolved import write_experiment
+    from agsgtl.tuning.study import Study, StudyName
+
+    experiment = experiment_in(folder, planned)
+    ledger = Ledger(folder / "results" / "tiny")
+    with mock.patch("os.fsync"):
+        write_experiment(experiment, ledger, 64, 1, cells=[])
+        study = Study(StudyName("target_only", "tiny", 3), experiment, ledger, concurrency=64)
+        while len(study.outcomes) < trials:
+            trial, ask = study.ask()
+            end_trial(trial, ask)
+            study.finish(trial)
+    return experiment, ledger
+
+
+def measure_ledger(folder: Path, trials: int) -> list[Line]:
+    """Rebuild to the next ask, status and table over a long ledger, each in a process of its own."""
+    make_ledger(folder, trials, planned=trials + 200)
+    results = str(folder / "results" / "tiny")
+    commands = {
+        "rebuild and resume": ([sys.executable, __file__, "--resume", str(folder), "--trials", str(trials)], REBUILD_S),
+        "agsgtl status": ([sys.executable, "-m", "agsgtl", "status", results], STATUS_S),
+        "agsgtl table": ([sys.executable, "-m", "agsgtl", "table", results], TABLE_S),
+    }
+    lines = []
+    for what, (command, limit) in commands.items():
+        seconds, memory = cost_of(command)
+        lines += [Line(f"{what}, {trials} trials", seconds, "s", limit), Line(f"{what}: peak memory", memory, "MiB", MEMORY_MIB)]
+    return lines
+
+
+def cost_of(command: list[str]) -> tuple[float, float]:
+    """Wall-clock seconds and peak MiB of a command that has to succeed."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)}: ended with status {status}")
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def resume(folder: Path, trials: int) -> None:
+    """What a driver does before its first job: everything but Ray."""
+    from agsgtl.reporting.ledger import Ledger
+    from agsgtl.tuning.jobs import JobQueue
+
+    queue = JobQueue(experiment_in(folder, trials + 200), Ledger(folder / "results" / "tiny"), 64)
+    assert len(queue.studies[0].outcomes) == trials
+    assert queue.next() is not None
+
+
+def measure_driver(folder: Path, trials: int, concurrent: int) -> list[Line]:
+    """Seconds a trial with no-op trials through Ray, after 100 and after so many trials are done."""
+    lines, fresh = [], 4 * concurrent
+    for done in (100, trials):
+        here = folder / f"after_{done}"
+        make_ledger(here, done, planned=done + fresh)
+        command = [sys.executable, __file__, "--noop", str(here), "--trials", str(done + fresh), "--concurrent", str(concurrent)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_DISABLE_DOCKER_CPU_WARNING": "1"}
+        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+        found = json.loads(said.splitlines()[-1])
+        lines.append(Line(f"driver a trial, {concurrent} at once, {done} done: wall clock", found["wall_s"], "s", OVERHEAD_S))
+        lines.append(Line(f"the same: the driver's own CPU time", found["cpu_s"], "s"))
+    lines.append(Line(f"own CPU time with {trials} done against 100", lines[-1].value / lines[-3].value, "times", GROWTH))
+    return lines
+
+
+def run_noops(folder: Path, trials: int, concurrent: int) -> None:
+    """A real sweep's search with workers that do nothing; prints seconds a trial once every worker is up."""
+    from ray import tune
+
+    from agsgtl.reporting.ledger import Ledger
+    from agsgtl.tuning import cluster
+    from agsgtl.tuning.jobs import JobQueue
+    from agsgtl.tuning.searcher import LedgerSearcher
+
+    experiment = experiment_in(folder, trials)
+    ledger = Ledger(folder / "results" / "tiny")
+    template = (ledger.path / "target_only/tiny/3/trials/0/record.json").read_text()
+
+    def noop(config: dict[str, Any]) -> None:  # sent by value: the worker imports neither agsgtl nor torch
+        trial = Path(config["job"]["results"], config["job"]["folder"])
+        record = json.loads(template)
+        record["identity"] = json.loads((trial / "ask.json").read_text())["identity"]
+        (trial / "record.tmp").write_text(json.dumps(record))
+        (trial / "record.tmp").rename(trial / "record.json")
+        tune.report({"ended_at": time.time()})
+
+    queue = JobQueue(experiment, ledger, concurrent)
+    pace = _Pace(queue, len(queue.studies[0].outcomes) + 2 * concurrent, trials)
+    with mock.patch.object(cluster, "usable_cpus", lambda: concurrent), cluster.ray_session(None):
+        searcher = LedgerSearcher(queue, concurrent, lambda: None)
+        cluster.run_jobs(searcher, experiment.file.resources, ledger.path, [pace], noop)
+    print(json.dumps(pace.found))
+
+
+def _pace_class() -> type:
+    from ray import tune
+
+    class Pace(tune.Callback):
+        """Wall-clock and CPU seconds a trial between two counts of ended trials; stops the queue at the second."""
+
+        def __init__(self, queue: Any, first: int, last: int) -> None:
+            self.queue, self.first, self.last = queue, first, last
+            self.started: tuple[float, float] | None = None
+            self.found: dict[str, float] = {}
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
+
+        def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+            ended = len(self.queue.studies[0].outcomes)
+            now = time.perf_counter(), time.process_time()
+            if self.started is None and ended >= self.first:
+                self.started, self.first = now, ended
+            if self.started and ended > self.first:
+                wall, cpu = ((after - before) / (ended - self.first) for before, after in zip(self.started, now, strict=True))
+                self.found = {"wall_s": wall, "cpu_s": cpu, "trials": ended - self.first}
+            if ended >= self.last:
+                self.queue.stop()
+
+    return Pace
+
+
+def _Pace(*arguments: Any) -> Any:  # noqa: N802
+    return _pace_class()(*arguments)
+
+
+def measure_asks(folder: Path) -> list[Line]:
+    """Seconds of one ask by sampler and length of history, told by a real study; no limit."""
+    lines = []
+    for sampler in SAMPLERS:
+        for length in LENGTHS:
+            seconds = ask_s(folder / f"{sampler}_{length}", sampler, length)
+            lines.append(Line(f"an ask of {sampler}, {length} trials told", seconds, "s"))
+            if seconds > TOO_SLOW_S / (LENGTHS[-1] / LENGTHS[0]):
+                break
+    return lines
+
+
+def ask_s(folder: Path, sampler: str, length: int) -> float:
+    """Seconds of the second of two asks that see so many trials; the first one tells them."""
+    from agsgtl.reporting.ledger import Ledger
+    from agsgtl.tuning.study import Study, StudyName
+
+    with mock.patch("os.fsync"):
+        experiment, ledger = make_ledger(folder, length, planned=length + 10)
+        searched = experiment_in(folder, length + 10, sampler)
+        study = Study(StudyName("target_only", "tiny", 3), searched, Ledger(ledger.path), concurrency=64)
+        study.ask()
+        started = time.perf_counter()
+        study.ask()
+        return time.perf_counter() - started
+
+
+def main() -> int:
+    """Measures, prints a Markdown table, and says whether every limit holds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--concurrent", type=int, default=64)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--only", choices=("ledger", "driver", "asks"))
+    parser.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--noop", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.resume or chosen.noop:
+        resume(chosen.resume, chosen.trials) if chosen.resume else run_noops(chosen.noop, chosen.trials, chosen.concurrent)
+        return 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (chosen.folder or Path(temporary)).resolve()
+        parts: dict[str, Callable[[], list[Line]]] = {
+            "ledger": lambda: measure_ledger(folder / "ledger", chosen.trials),
+            "driver": lambda: measure_driver(folder / "driver", chosen.trials, chosen.concurrent),
+            "asks": lambda: measure_asks(folder / "asks"),
+        }
+        print(f"{datetime.date.today()}, {platform.platform()}, {len(os.sched_getaffinity(0))} CPUs, load {os.getloadavg()[0]:.1f}\n")
+        print("| what | measured | limit | |\n|---|---|---|---|")
+        lines = []
+        for part in [chosen.only] if chosen.only else parts:
+            for line in parts[part]():
+                lines.append(line)
+                print(line, flush=True)
+    return int(any(line.is_missed for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""ENVI and GeoTIFF: axes, band centres and coordinates, from the extra `geo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_scenes import write_envi, write_geotiff
+from tiny import write_tiny_pair
+
+from agsgtl.data import geofiles
+from agsgtl.data.geofiles import read_georeference, read_wavelengths_nm
+from agsgtl.data.mapped import map_pair, unpack_pair
+from agsgtl.data.pairing import load_pair
+from agsgtl.data.readers import read_array
+from agsgtl.errors import UserError
+
+pytest.importorskip("rasterio", reason="the extra `geo` is not installed")
+pytest.importorskip("spectral", reason="the extra `geo` is not installed")
+
+CUBE = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+PLACE = (30.0, 0.0, 500000.0, 0.0, -30.0, 3300000.0)
+
+
+def test_a_geotiff_is_height_width_bands_with_its_coordinates(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "a.tif", CUBE, PLACE, 32614)
+    np.testing.assert_array_equal(read_array(tmp_path / "a.tif", None), CUBE)
+    place = read_georeference(tmp_path / "a.tif")
+    assert place is not None
+    assert place.transform == PLACE
+    assert "UTM zone 14N" in place.crs
+
+
+def test_a_geotiff_of_one_band_is_a_label_image_and_may_lack_coordinates(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "a.tif", CUBE[:, :, :1])
+    np.testing.assert_array_equal(read_array(tmp_path / "a.tif", None), CUBE[:, :, 0])
+    assert read_georeference(tmp_path / "a.tif") is None
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+def test_an_envi_image_is_height_width_bands_whatever_its_interleave(tmp_path: Path, interleave: str) -> None:
+    write_envi(tmp_path / "a.hdr", CUBE, interleave)
+    array = read_array(tmp_path / "a.hdr", None)
+    np.testing.assert_array_equal(array, CUBE)
+    assert array.dtype == np.uint16
+
+
+def test_an_envi_header_tells_band_centres_and_coordinates(tmp_path: Path) -> None:
+    info = ["UTM", "1", "1", "500000", "3300000", "30", "30", "14", "North", "WGS-84"]
+    lines = {"wavelength": [0.5, 0.6, 0.7, 0.8], "wavelength units": "Micrometers", "map info": info}
+    write_envi(tmp_path / "a.hdr", CUBE, **lines)
+    centres, place = read_wavelengths_nm(tmp_path / "a.hdr"), read_georeference(tmp_path / "a.hdr")
+    assert centres is not None
+    assert centres.tolist() == pytest.approx([500, 600, 700, 800])
+    assert place is not None
+    assert place.transform == PLACE
+
+
+def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_geotiff(tmp_path / "a.tif", CUBE)
+
+    def refuse(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(geofiles.importlib, "import_module", refuse)
+    with pytest.raises(
+        UserError, match=r"\.tif files need the package rasterio; install it with `pip install agsgtl\[geo\]`"
+    ):
+        read_array(tmp_path / "a.tif", None)
+
+
+def test_a_pair_keeps_its_targets_coordinates_cropped_through_unpacking(tmp_path: Path) -> None:
+    file = write_tiny_pair(tmp_path / "scenes")
+    cube = np.load(file.parent / "target_cube.npy")
+    write_geotiff(file.parent / "target.tif", cube, PLACE, 32614)
+    text = file.read_text().replace("cube: target_cube.npy", "cube: target.tif, rows: [2, 11], columns: [1, 11]")
+    file.write_text(text + "test_pool: {minimum: 5}\n")
+    pair = load_pair(str(file))
+    np.testing.assert_array_equal(pair.target_cube, cube[2:, 1:])
+    assert pair.target_georeference is not None
+    assert pair.target_georeference.transform == (30.0, 0.0, 500030.0, 0.0, -30.0, 3299940.0)
+    assert pair.source_georeference is None
+    unpack_pair(pair, tmp_path / "results")
+    assert map_pair(tmp_path / "results", "tiny").target_georeference == pair.target_georeference

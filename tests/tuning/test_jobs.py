@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from experiments import SPACE, write_experiment
+
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.training.pretrain import source_model_file
+from agsgtl.trial import failed_record
+from agsgtl.tuning.experiment import load_experiment
+from agsgtl.tuning.jobs import Job, JobQueue
+from agsgtl.tuning.searcher import LedgerSearcher
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> JobQueue:
+    experiment = load_experiment(
+        write_experiment(
+            tmp_path, {"agsgtl": SPACE}, search__trials=3, search__seeds=[0], confirm__methods=["lda", "agsgtl"]
+        )
+    )
+    return JobQueue(experiment, Ledger(tmp_path / "results"), concurrency=2)
+
+
+def folder_of(queue: JobQueue, job: Job) -> TrialFolder:
+    return TrialFolder(queue.ledger.path / job.folder)
+
+
+def finish(queue: JobQueue, job: Job) -> None:
+    """Ends a job as a worker would, without training anything."""
+    if job.kind == "source_model":
+        file = source_model_file(queue.ledger.pretrained, job.folder)
+        file.parent.mkdir(parents=True)
+        file.touch()
+    else:
+        folder = folder_of(queue, job)
+        ask = folder.ask()
+        complete = {"status": "complete", "reason": None, "score": float(ask.identity.number)}
+        folder.write_record(failed_record(ask, "error", "").model_copy(update=complete))
+    queue.done(job)
+
+
+def first(queue: JobQueue, kind: str) -> Job:
+    """The next job of a kind; those of the other kind are finished on the way."""
+    while (job := queue.next()) and job.kind != kind:
+        finish(queue, job)
+    assert job is not None
+    return job
+
+
+def test_everything_runs_once_and_then_nothing_is_left(queue: JobQueue) -> None:
+    done: list[str] = []
+    while job := queue.next():
+        done.append(job.key)
+        finish(queue, job)
+    assert queue.is_finished
+    assert len(set(done)) == len(done)
+    trials = [key for key in done if "/trials/" in key]
+    confirmed = [key for key in done if key.startswith("confirm/")]
+    assert (len(trials), len(confirmed)) == (3, 4)
+    assert sum(key.startswith("pretrained/") for key in done) == 3  # search seed 0, confirmation seeds 41 and 50
+
+
+def test_a_source_model_is_asked_for_once_and_its_trial_waits(queue: JobQueue) -> None:
+    jobs = [job for job in iter(queue.next, None)]
+    assert len({job.key for job in jobs}) == len(jobs)
+    assert not any("/trials/" in job.key for job in jobs)
+    (needed,) = [job for job in jobs if job.kind == "source_model" and job.seeds["labels"] == 0]
+    finish(queue, needed)
+    assert "/trials/" in queue.next().key
+
+
+def test_a_source_model_that_fails_lets_its_trials_fail_for_themselves(queue: JobQueue) -> None:
+    model = next(job for job in iter(queue.next, None) if job.kind == "source_model" and job.seeds["labels"] == 0)
+    queue.done(model)  # no file was left
+    assert "/trials/" in queue.next().key
+
+
+def test_a_trial_without_a_record_is_issued_again(queue: JobQueue) -> None:
+    job = first(queue, "trial")
+    queue.done(job)
+    assert queue.next().key == job.key
+
+
+def test_out_of_memory_is_tried_again_alone(queue: JobQueue) -> None:
+    job, other = first(queue, "trial"), first(queue, "trial")
+    folder_of(queue, job).append_failure("out_of_memory", "made up")
+    queue.done(job)
+    assert queue.next() is None  # the other one still runs
+    finish(queue, other)
+    again = queue.next()
+    assert (again.key, again.is_alone) == (job.key, True)
+    assert queue.next() is None  # and nothing starts beside it
+    finish(queue, again)
+    assert queue.next() is not None
+
+
+def test_after_a_stop_nothing_is_handed_out(queue: JobQueue) -> None:
+    queue.stop()
+    assert queue.next() is None
+    assert not queue.is_finished
+
+
+@pytest.mark.parametrize(("epochs", "is_over"), [((0, 0, 0), True), ((1, 2, 3), False)])
+def test_a_worker_that_dies_where_it_stands_is_the_trials_own_fault(
+    queue: JobQueue, epochs: tuple[int, ...], is_over: bool
+) -> None:
+    searcher = LedgerSearcher(queue, slots=2, require_lease=lambda: None)
+    job = first(queue, "trial")
+    folder = folder_of(queue, job)
+    for attempt, epoch in enumerate(epochs):
+        if epoch:
+            folder.start_attempt().append_progress({"epoch": epoch, "epochs": 9, "score": 0.0})
+        searcher.jobs["ray trial"] = job
+        searcher.on_trial_complete("ray trial", error=True)
+        if attempt < len(epochs) - 1:
+            assert queue.next().key == job.key
+    assert folder.has_record() is is_over
+    if is_over:
+        assert (folder.record().reason, "3 times" in folder.record().message) == ("node_lost", True)
