@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +121,21 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         content = path.read_bytes()
     except FileNotFoundError:
         return
-    for line in content.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            yield entry
+    yield from (entry for entry in _parse_lines(content.splitlines()) if isinstance(entry, dict))
+
+
+def _parse_lines(lines: list[bytes]) -> Iterator[Any]:
+    """The values of lines of JSON without those that are torn; as one list, which is twice as fast, where none is."""
+    try:
+        entries = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        entries = []
+    if len(entries) == len(lines):
+        yield from entries
+        return
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def json_bytes(content: Any, indent: int | None = 1) -> bytes:

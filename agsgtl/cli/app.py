@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from agsgtl.cli import run, sweep, tables
+from agsgtl.cli import pictures, run, sweep, tables
 from agsgtl.errors import UserError
 
 app = typer.Typer(
@@ -21,7 +21,11 @@ app.command()(sweep.sweep)
 app.command()(run.run)
 app.command()(tables.status)
 app.command()(tables.table)
+app.command()(tables.explain)
 app.command()(tables.evaluate)
+app.command()(pictures.figures)
+app.command()(pictures.report)
+app.command()(pictures.dashboard)
 
 BAD_INPUT = 1
 INTERRUPTED = 130

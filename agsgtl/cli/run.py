@@ -30,6 +30,7 @@ def run(
     method: Annotated[str, typer.Option(help="The method to train.")] = "agsgtl",
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value, as often as wanted.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws the labelled pixels and the first weights.")] = 0,
+    init_seed: Annotated[int | None, typer.Option(min=0, help="Another seed for the weights; default: --seed.")] = None,
     select: Annotated[str, typer.Option(help="The selection rule: " + ", ".join(RULES) + ".")] = "target_validation",
     out: Annotated[Path | None, typer.Option(help="The trial's folder; one with a checkpoint is gone on from.")] = None,
     use_pdb: Annotated[bool, typer.Option("--pdb", help="Open the debugger where the trial fails.")] = False,
@@ -47,7 +48,8 @@ def run(
     folder = TrialFolder(out or _free_folder(Path("results/runs")))
     if folder.has_record():
         raise UserError(f"--out {folder.path}: holds a finished trial already; choose another folder")
-    setup = debug_setup(the_pair, config, method, Seeds(labels=seed, init=seed), select)  # type: ignore[arg-type]
+    seeds = Seeds(labels=seed, init=seed if init_seed is None else init_seed)
+    setup = debug_setup(the_pair, config, method, seeds, select)  # type: ignore[arg-type]
     with _LiveLine() as line:
         place = Place(folder, folder.path.parent / "pretrained", line.show, raises=use_pdb)
         try:

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from agsgtl.reporting.export import render
-from agsgtl.reporting.table import build_table
 
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds one folder an experiment.")]
 
@@ -28,6 +26,8 @@ def sweep(
     ] = False,
 ) -> int:
     """Search, confirm on fresh seeds, print the table; again: go on, or extend."""
+    from agsgtl.reporting.export import render
+    from agsgtl.reporting.table import build_table
     from agsgtl.tuning import dryrun
     from agsgtl.tuning.sweep import Orders, print_end
     from agsgtl.tuning.sweep import sweep as run_sweep

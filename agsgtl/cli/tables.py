@@ -1,4 +1,4 @@
-"""`agsgtl table`, `status` and `evaluate`: from results to numbers."""
+"""`agsgtl table`, `explain`, `status` and `evaluate`: from results to numbers, and from numbers back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import typer
 
 from agsgtl.durable import replace_bytes
 from agsgtl.errors import UserError, did_you_mean
-from agsgtl.reporting.export import render
-from agsgtl.reporting.status import render_status
-from agsgtl.reporting.table import build_table
 
 ENDINGS = {"csv": "csv", "md": "md", "latex": "tex", "html": "html"}
+NUMBERS_DIFFER = 2
 
 Results = Annotated[list[Path], typer.Argument(help="Folders that sweeps wrote, like results/quickstart.")]
 OneResults = Annotated[Path, typer.Argument(help="A folder that a sweep wrote, like results/quickstart.")]
@@ -24,19 +22,47 @@ def table(
     results: Results,
     format: Annotated[str, typer.Option(help="csv, md, latex or html.")] = "md",
     metric: Annotated[str | None, typer.Option(help="One metric instead of four, like macro_f1.")] = None,
+    view: Annotated[str, typer.Option(help="methods, classes, labels or ablation.")] = "methods",
+    reference: Annotated[str | None, typer.Option(help="The experiment that ablations are compared with.")] = None,
+    intervals: Annotated[bool, typer.Option("--intervals", help="95 % t intervals in the cells.")] = False,
+    check: Annotated[
+        Path | None, typer.Option(help="A .tex or .md file: which of its numbers differ from the records.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A folder to write table.<ending> to, besides stdout.")] = None,
-) -> None:
+    parquet: Annotated[Path | None, typer.Option(help="A file for the tidy frame, a row per record and seed.")] = None,
+) -> int:
     """Print the table of one or many experiments; nothing else goes to stdout."""
+    from agsgtl.reporting.store import write_frame
+
     if format not in ENDINGS:
         raise UserError(f"--format {format}: is no format of the table; {did_you_mean(format, ENDINGS)}")
-    text = render(build_table(results, metric), format)
+    if parquet is not None:
+        write_frame(results, parquet)
+    if check is not None:
+        return _check(results, check)
+    text = _render(results, format, metric, view, reference, intervals)
     if out is not None:
         replace_bytes(out / f"table.{ENDINGS[format]}", text.encode())
     print(text, end="")
+    return 0
+
+
+def explain(
+    results: Results,
+    cell: Annotated[
+        str, typer.Argument(help="ROW:COLUMN or ROW:COLUMN:METRIC, like agsgtl:indian_pines/west_to_east.")
+    ],
+) -> None:
+    """Say which records, seeds, data, commit and commands are behind a number of the table."""
+    from agsgtl.reporting.explain import explain_cell
+
+    print(explain_cell(results, cell))
 
 
 def status(results: OneResults) -> None:
     """Say what is done, running and failed, and the best so far."""
+    from agsgtl.reporting.status import render_status
+
     print(render_status(results))
 
 
@@ -49,7 +75,30 @@ def evaluate(
 
     if not trials:
         raise UserError(
-            "evaluate: say what to score: --trials, every complete search trial; confirmations are scored by `sweep`"
+            "evaluate: say what to score: --trials, every complete search trial; `sweep` scores confirmations"
         )
     count = score_trials(results)
     print(f"{count} search trials scored; the vault's log is {results / 'vault.jsonl'}", file=sys.stderr)
+
+
+def _render(
+    results: list[Path], format: str, metric: str | None, view: str, reference: str | None, intervals: bool
+) -> str:
+    from agsgtl.reporting.export import render
+    from agsgtl.reporting.layout import lay_out
+    from agsgtl.reporting.table import build_table
+    from agsgtl.reporting.views import build_view
+
+    if view != "methods":
+        return render(build_view(results, view, metric, reference), format)
+    return render(lay_out(build_table(results, metric), intervals=intervals), format)
+
+
+def _check(results: list[Path], paper: Path) -> int:
+    from agsgtl.reporting.check import check_paper
+
+    findings, compared = check_paper(results, paper)
+    for finding in findings:
+        print(finding)
+    print(f"{paper}: {compared} numbers compared, {len(findings)} differ from the records", file=sys.stderr)
+    return NUMBERS_DIFFER if findings else 0

@@ -124,7 +124,7 @@ def _folders(root: Path | None, entry_names: list[str], home: Path) -> tuple[Pat
     """`--root`, then `$AGSGTL_DATA`, each with its folders of the entries' names, then `home`."""
     variable = os.environ.get(FOLDER_VARIABLE)
     named = [folder for folder in (root, Path(variable) if variable else None) if folder is not None]
-    return tuple(place for folder in named for place in (folder, *(folder / name for name in entry_names))) + (home,)
+    return (*tuple(place for folder in named for place in (folder, *(folder / name for name in entry_names))), home)
 
 
 def _read_pair_file(path: Path, root: Path | None) -> FoundPair:

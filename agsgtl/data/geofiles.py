@@ -68,7 +68,7 @@ def write_geotiff(
     transform = rasterio.Affine(*georeference.transform)
     with rasterio.open(path, "w", **profile, crs=georeference.crs or None, transform=transform, nodata=0) as raster:
         raster.write(class_map, 1)
-        table = {i: tuple(bytes.fromhex(colour[1:])) + (255,) for i, colour in enumerate(colours, start=1)}
+        table = {i: (*tuple(bytes.fromhex(colour[1:])), 255) for i, colour in enumerate(colours, start=1)}
         raster.write_colormap(1, {0: (0, 0, 0, 0), **table})
 
 

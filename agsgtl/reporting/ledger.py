@@ -103,7 +103,13 @@ class TrialFolder:
         """Logs that this process begins or goes on with the trial; any earlier attempt may write no more."""
         number = len(self.attempts()) + 1
         token = uuid.uuid4().hex
-        entry = {"attempt": number, "host": socket.gethostname(), "process": os.getpid(), "time": time.time(), "token": token}
+        entry = {
+            "attempt": number,
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "time": time.time(),
+            "token": token,
+        }
         append_line(self.path / "attempts.jsonl", entry)
         return Attempt(self, number, token)
 
@@ -115,7 +121,9 @@ class TrialFolder:
         """Notes a failure that is not final: the trial will be tried again."""
         progress = self.progress()
         epoch = progress[-1]["epoch"] if progress else 0
-        append_line(self.path / "failures.jsonl", {"reason": reason, "epoch": epoch, "message": message, "time": time.time()})
+        append_line(
+            self.path / "failures.jsonl", {"reason": reason, "epoch": epoch, "message": message, "time": time.time()}
+        )
 
     def failures(self) -> list[dict[str, Any]]:
         """The failures so far that were not final: reason, the epoch that had been reached, message, time."""
@@ -197,7 +205,7 @@ class Ledger:
 
     def studies(self) -> list[str]:
         """The studies that hold trials, as `<method>/<pair>/<k>`, sorted."""
-        return sorted(path.parent.relative_to(self.path).as_posix() for path in self.path.glob("**/trials") if path.is_dir())
+        return sorted(path.relative_to(self.path).as_posix() for path in _studies_below(self.path))
 
     def confirmations(self) -> Iterator[TrialFolder]:
         """Every confirmation, in the order of their paths."""
@@ -207,6 +215,20 @@ class Ledger:
     def write_experiment(self, text: str) -> None:
         """Writes the resolved experiment in the place of an earlier one."""
         replace_bytes(self.experiment_file, text.encode())
+
+
+_NO_STUDIES_WITHIN = ("confirm", "pretrained", "data", "pairs", "tables", "figures", "superseded", "trials", ".ray")
+
+
+def _studies_below(folder: Path) -> Iterator[Path]:
+    """Folders that hold `trials`, without a look into any trial: a study may have 100,000."""
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if entry.name == "trials":
+            yield folder
+        elif entry.name not in _NO_STUDIES_WITHIN and entry.is_dir():
+            yield from _studies_below(entry)
 
 
 def _read_if_there(kind: type[Document], path: Path) -> Document | None:

@@ -104,7 +104,8 @@ class Study:
         number = self.asked
         visible = self._visible(number)
         for known in visible:
-            self._tell(known)
+            if known not in self._told:
+                self._tell(known)
         self.optuna.sampler = sampler_for_ask(
             self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
         )
@@ -121,7 +122,9 @@ class Study:
 
     def finish(self, folder: TrialFolder) -> None:
         """Takes a trial's record from the ledger."""
-        record = folder.record()
+        self._take(folder.record(), folder)
+
+    def _take(self, record: Record | None, folder: TrialFolder) -> None:
         if record is not None:
             self.outcomes[record.identity.number] = self._outcome(record, folder)
 
@@ -131,7 +134,8 @@ class Study:
         if record is not None and record.config_hash != ask.config_hash:
             place = set_aside(folder.path / "record.json")
             self.notices.append(f"{folder.path}: the record answers another ask; set aside as {place.name}")
-        self.finish(folder)
+            record = None
+        self._take(record, folder)
 
     def unfinished(self) -> list[TrialFolder]:
         """Trials that were asked and have no record: they are issued again."""
@@ -226,8 +230,6 @@ class Study:
             )
 
     def _tell(self, number: int) -> None:
-        if number in self._told:
-            return
         outcome = self.outcomes[number]
         if outcome.status == "complete":
             values = [outcome.score or 0.0]

@@ -105,14 +105,14 @@ def test_an_unknown_pair_gets_a_suggestion() -> None:
 
 
 def test_a_pair_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(UserError, match="gone.yaml: cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"gone.yaml: cannot be read: No such file"):
         load_pair("gone.yaml")
 
 
 def test_a_file_with_another_checksum_is_refused(tmp_path: Path) -> None:
     (tmp_path / "indian_pines").mkdir()
     (tmp_path / "indian_pines" / "indian_pines.npz").write_bytes(b"other")
-    with pytest.raises(UserError, match="indian_pines.npz must have SHA-256 ac1c.* it is another or a damaged file"):
+    with pytest.raises(UserError, match=r"indian_pines.npz must have SHA-256 ac1c.* it is another or a damaged file"):
         load_pair("indian_pines/west_to_east", tmp_path)
 
 

@@ -68,7 +68,7 @@ def test_unpacking_again_writes_nothing(tiny: DomainPair, tmp_path: Path) -> Non
 def test_other_data_under_one_name_is_refused(tiny: DomainPair, tmp_path: Path) -> None:
     unpack_pair(tiny, tmp_path)
     with pytest.raises(
-        UserError, match="tiny.npz: was made of other data .* give the pair or the experiment another name"
+        UserError, match=r"tiny.npz: was made of other data .* give the pair or the experiment another name"
     ):
         unpack_pair(dataclasses.replace(tiny, fingerprint="0" * 16), tmp_path)
 

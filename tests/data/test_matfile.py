@@ -51,7 +51,7 @@ def test_every_cut_is_noticed(tmp_path: Path, compressed: bool) -> None:
     content = (tmp_path / "a.mat").read_bytes()
     for length in range(129, len(content), 7):
         (tmp_path / "cut.mat").write_bytes(content[:length])
-        with pytest.raises(Exception, match="ends in the middle|requires a buffer|unpack"):
+        with pytest.raises(Exception, match=r"ends in the middle|requires a buffer|unpack"):
             mat_variables(tmp_path / "cut.mat")["x"].read()
 
 

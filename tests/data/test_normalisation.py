@@ -82,7 +82,7 @@ def test_labels_play_no_part(tiny: DomainPair) -> None:
 
 def test_values_beyond_float32_are_refused(tiny: DomainPair) -> None:
     huge = np.full((12, 12, 8), 1e39)
-    with pytest.raises(UserError, match="tiny: the target has values beyond float32 after data.normalisation 'none'"):
+    with pytest.raises(UserError, match=r"tiny: the target has values beyond float32 after data.normalisation 'none'"):
         normalise(with_cubes(tiny, huge / 1e30, huge), "none")
 
 
