@@ -152,8 +152,9 @@ def _examine_side(found: FoundPair, domain: Domain, side: str, findings: list[Fi
     wavelengths_nm = _attempt(lambda: read_wavelengths(found, domain, path), findings)
     if cube is None or not _fits(name, cube, labels, wavelengths_nm, findings):
         return None
-    used, centres = _chosen(cube, wavelengths_nm, domain)
-    statistics = band_statistics(used)
+    used = _used_bands(cube, domain)
+    centres = wavelengths_nm if wavelengths_nm is None or used is None else wavelengths_nm[used]
+    statistics = band_statistics(cube, used)
     findings += examine_cube(name, statistics)
     findings += examine_wavelengths(name, centres)
     findings += examine_ids(name, labels, _named_ids(found, side))
@@ -172,14 +173,11 @@ def _fits(
     return len(findings) == before
 
 
-def _chosen(
-    cube: NDArray[Any], wavelengths_nm: NDArray[np.float64] | None, domain: Domain
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """The bands that the pair uses, where they are a part that exists."""
+def _used_bands(cube: NDArray[Any], domain: Domain) -> NDArray[np.int64] | None:
+    """Indices of the bands that the pair uses; None is all, also where the pair names some that do not exist."""
     if domain.bands is None or max(last for _, last in domain.bands) >= cube.shape[2]:
-        return cube, wavelengths_nm
-    indices = np.concatenate([np.arange(first, last + 1) for first, last in domain.bands])
-    return cube[:, :, indices], None if wavelengths_nm is None else wavelengths_nm[indices]
+        return None
+    return np.concatenate([np.arange(first, last + 1) for first, last in domain.bands])
 
 
 def _named_ids(found: FoundPair, side: str) -> set[int]:

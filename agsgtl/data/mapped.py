@@ -78,6 +78,7 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         CubePart(read_array(_cube_path(folder, checksum), None), checksum, (rows[0], rows[1]), (columns[0], columns[1]))
         for checksum, rows, columns in description["parts"]
     )
+    places = [_from_json(stored) for stored in description.get("georeferences", (None, None))]
     return DomainPair(
         name=description["name"],
         class_names=tuple(description["class_names"]),
@@ -91,10 +92,10 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         fingerprint=description["fingerprint"],
         source_part=source,
         target_part=target,
-        notes=tuple(description["notes"]),
-        tests_on_the_rest=description["tests_on_the_rest"],
-        source_georeference=_from_json(description["georeferences"][0]),
-        target_georeference=_from_json(description["georeferences"][1]),
+        notes=tuple(description.get("notes", ())),
+        tests_on_the_rest=description.get("tests_on_the_rest", False),
+        source_georeference=places[0],
+        target_georeference=places[1],
     )
 
 

@@ -45,7 +45,11 @@ def draw_pair(
         axes[row, 2].imshow(coloured(_numbered(images)[::step, ::step], tuple(_SPLITS[name] for name in names)))
         for axis, title in zip(axes[row], (f"{side}, false colour", f"{side}, labels", f"{side}, splits"), strict=True):
             axis.set(title=title, xticks=[], yticks=[])
-        axes[row, 2].legend(handles=[Patch(color=_SPLITS[name], label=name) for name in names], loc="lower right")
+        axes[row, 2].legend(
+            handles=[Patch(color=_SPLITS[name], label=name) for name in names],
+            loc="upper left",
+            bbox_to_anchor=(1.02, 1.0),
+        )
     patches = [Patch(color=colour, label=name) for colour, name in zip(pair.colours, pair.class_names, strict=True)]
     figure.legend(handles=patches, loc="outside lower center", ncols=4)
     figure.suptitle(pair.name)

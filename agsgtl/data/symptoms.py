@@ -41,13 +41,14 @@ class BandStatistics:
     pixels: int
 
 
-def band_statistics(cube: NDArray[Any]) -> BandStatistics:
-    """One pass for the range, one for the counts, over a cube (height, width, bands)."""
-    bands = cube.shape[2]
+def band_statistics(cube: NDArray[Any], used: NDArray[np.integer] | None = None) -> BandStatistics:
+    """One pass for the range, one for the counts, over the used bands (all where None) of a cube (height, width, bands)."""
+    indices: Any = slice(None) if used is None else used
+    bands = cube.shape[2] if used is None else len(used)
     lowest, highest = np.full(bands, np.inf), np.full(bands, -np.inf)
     not_finite, negative, at_top, total = np.zeros(bands, int), np.zeros(bands, int), np.zeros(bands, int), 0.0
     for rows in row_blocks(cube):
-        block = cube[rows].reshape(-1, bands)
+        block = cube[rows][:, :, indices].reshape(-1, bands)
         finite = np.isfinite(block)
         lowest = np.minimum(lowest, np.where(finite, block, np.inf).min(axis=0))
         highest = np.maximum(highest, np.where(finite, block, -np.inf).max(axis=0))
@@ -55,10 +56,9 @@ def band_statistics(cube: NDArray[Any]) -> BandStatistics:
         negative += (finite & (block < 0)).sum(axis=0)
         total += float(np.abs(np.where(finite, block, 0), dtype=np.float64).sum())
     for rows in row_blocks(cube):
-        at_top += (cube[rows] == highest.max()).sum(axis=(0, 1))
-    return BandStatistics(
-        lowest, highest, not_finite, negative, at_top, total / cube.size, cube.shape[0] * cube.shape[1]
-    )
+        at_top += (cube[rows][:, :, indices] == highest.max()).sum(axis=(0, 1))
+    pixels = cube.shape[0] * cube.shape[1]
+    return BandStatistics(lowest, highest, not_finite, negative, at_top, total / (pixels * bands), pixels)
 
 
 def examine_cube(name: str, statistics: BandStatistics) -> Iterator[Finding]:

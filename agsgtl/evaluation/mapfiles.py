@@ -18,6 +18,8 @@ from agsgtl.evaluation.predict import Prediction
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LEGEND_INCHES = 3.2
+
 
 def write_maps(
     folder: Path,
@@ -61,12 +63,12 @@ def _write_class_picture(
 ) -> Path:
     from matplotlib.patches import Patch
 
-    figure = _figure(class_map.shape)
+    figure = _figure(class_map.shape, least_height=0.3 * len(class_names))
     axes = figure.subplots()
     axes.imshow(coloured(class_map, colours), interpolation="nearest")
     axes.set_axis_off()
     patches = [Patch(color=colour, label=name) for colour, name in zip(colours, class_names, strict=True)]
-    figure.legend(handles=patches, loc="outside lower center", ncols=4)
+    figure.legend(handles=patches, loc="outside right upper")
     return _save(figure, path)
 
 
@@ -79,13 +81,13 @@ def _write_grey_picture(path: Path, values: NDArray[np.float32], name: str) -> P
     return _save(figure, path)
 
 
-def _figure(shape: tuple[int, ...]) -> Figure:
-    """A figure with about a point for each pixel of a scene, and room for a legend."""
+def _figure(shape: tuple[int, ...], least_height: float = 2.0) -> Figure:
+    """A figure with about a point for each pixel of a scene, and room for a legend at its right; heights in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    height, width = (min(max(side / 100, 3.0), 30.0) for side in shape)
-    figure = Figure(figsize=(width, height + 1.5), layout="constrained")
+    height, width = (min(max(side / 100, 2.0), 30.0) for side in shape)
+    figure = Figure(figsize=(width + _LEGEND_INCHES, max(height, least_height)), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -27,8 +27,6 @@ from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 
 @dataclass(frozen=True)
 class StudyName:
