@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agsgtl.config import Config, flatten
+from agsgtl.config import Config, Value, flatten
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
 from agsgtl.durable import NotWritable, set_aside
@@ -76,11 +76,15 @@ def debug_setup(pair: DomainPair, config: Config, method: str, seeds: Seeds, sel
     return Setup(identity=identity, seeds=(seeds,), select=select)
 
 
-def make_ask(config: Config, pair: DomainPair, setup: Setup, **sampling: Any) -> Ask:
-    """The document that decides a trial; `sampling` is what Optuna needs to know of it again."""
+def make_ask(values: Mapping[str, Value], pair: DomainPair, setup: Setup, **sampling: Any) -> Ask:
+    """The document that decides a trial: every hyperparameter's value by dotted path, and the setup.
+
+    `sampling` is what Optuna needs to know of it again. The values are not judged here: a sampled combination that makes no
+    sense is the trial's failure, not the sweep's.
+    """
     return Ask(
         **dict(setup),
-        config=flatten(config),
+        config=dict(values),
         pair_fingerprint=pair.fingerprint,
         trainer_version=TRAINER_VERSION,
         **sampling,

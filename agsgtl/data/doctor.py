@@ -26,6 +26,7 @@ from agsgtl.data.schema import Domain
 from agsgtl.data.symptoms import (
     Finding,
     band_statistics,
+    examine_axes,
     examine_both,
     examine_cube,
     examine_ids,
@@ -148,10 +149,13 @@ def _examine_side(found: FoundPair, domain: Domain, side: str, findings: list[Fi
     labels = _attempt(lambda: read_labels(found, domain, name), findings)
     if path is None or labels is None:
         return None
-    cube = _attempt(lambda: arranged_cube(path, domain, labels, name), findings)
+    read = _attempt(lambda: arranged_cube(path, domain, labels, name), findings)
+    cube = None if read is None else read[0]
     wavelengths_nm = _attempt(lambda: read_wavelengths(found, domain, path), findings)
     if cube is None or not _fits(name, cube, labels, wavelengths_nm, findings):
         return None
+    if read is not None and domain.axes is None:
+        findings += examine_axes(name, read[1], cube.shape)
     used = _used_bands(cube, domain)
     centres = wavelengths_nm if wavelengths_nm is None or used is None else wavelengths_nm[used]
     statistics = band_statistics(cube, used)

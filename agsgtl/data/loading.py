@@ -71,7 +71,7 @@ def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping
     name = f"{found.origin}: {side}"
     path = found.locate(domain.cube)
     labels = read_labels(found, domain, name)
-    cube = arranged_cube(path, domain, labels, name)
+    cube, _ = arranged_cube(path, domain, labels, name)
     wavelengths_nm = read_wavelengths(found, domain, path)
     require_fitting(name, cube, labels, wavelengths_nm)
     if bands is not None and cube.shape[2] != bands:
@@ -81,16 +81,16 @@ def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping
     return _Read(name, cube, labels, class_names, wavelengths_nm, _georeference(path))
 
 
-def arranged_cube(path: Path, domain: Domain, labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """A domain's cube as (height, width, bands), in the file's dtype; mapped where it is large.
+def arranged_cube(path: Path, domain: Domain, labels: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """A domain's cube as (height, width, bands), in the file's dtype, mapped where it is large; and its shape in the file.
 
     Raises:
         UserError: the file is wrong, or the order of its axes cannot be told.
     """
     cube = read_array(path, domain.cube_array)
     if domain.axes is None and _georeference(path) is not None:
-        return cube  # its format says the axes, and turning it would turn its coordinates wrong
-    return in_c_order(arrange(cube, labels, domain.axes, f"{name}: {domain.cube}"))
+        return cube, cube.shape  # its format says the axes, and turning it would turn its coordinates wrong
+    return in_c_order(arrange(cube, labels, domain.axes, f"{name}: {domain.cube}")), cube.shape
 
 
 def _georeference(path: Path) -> Georeference | None:

@@ -86,12 +86,11 @@ def fit_bands(cube: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float
     bands = cube.shape[2]
     pixels = cube.shape[0] * cube.shape[1]
     total, squares = np.zeros(bands), np.zeros(bands)
+    constant = np.ones(bands, bool)
     for rows in row_blocks(cube):
         total += cube[rows].sum(axis=(0, 1), dtype=np.float64)
+        constant &= (cube[rows] == cube[0, 0]).all(axis=(0, 1))
     mean = total / pixels
     for rows in row_blocks(cube):
         squares += np.square(cube[rows] - mean).sum(axis=(0, 1))
-    constant = np.ones(bands, bool)
-    for rows in row_blocks(cube):
-        constant &= (cube[rows] == cube[0, 0]).all(axis=(0, 1))
     return np.where(constant, cube[0, 0], mean), np.where(constant, 1.0, np.sqrt(squares / pixels))

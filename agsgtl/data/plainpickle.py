@@ -17,6 +17,8 @@ from agsgtl.errors import UserError
 Builders = Mapping[tuple[str, str], Any]
 """What a pickle's (module, name) stands for."""
 
+_MOST_ITEMS = 20_000_000
+
 
 def _encoded(text: str, encoding: str) -> bytes:
     """What `_codecs.encode` is in pickles of protocol 2: bytes spelled as Latin-1 text, and nothing else."""
@@ -68,21 +70,29 @@ def _scalar(kind: _Dtype, content: bytes) -> Any:
     return np.frombuffer(content, kind.dtype)[0].item()
 
 
-def _finished(content: Any) -> Any:
-    """The content with real arrays in the place of ours."""
-    if isinstance(content, _Array):
-        return content.array
-    if isinstance(content, Mapping):
-        return type(content)((key, _finished(value)) for key, value in content.items())  # type: ignore[call-arg]
-    return type(content)(map(_finished, content)) if isinstance(content, list | tuple) else content
+class _Finisher:
+    """Puts real arrays in the place of ours; a small file that unfolds to more than `_MOST_ITEMS` items is refused."""
+
+    def __init__(self) -> None:
+        self.items = 0
+
+    def finish(self, content: Any) -> Any:
+        """The content with real arrays."""
+        self.items += 1
+        if self.items > _MOST_ITEMS:
+            raise pickle.UnpicklingError(f"it unfolds to more than {_MOST_ITEMS} items")
+        if isinstance(content, _Array):
+            return content.array
+        if isinstance(content, Mapping):
+            return type(content)((key, self.finish(value)) for key, value in content.items())  # type: ignore[call-arg]
+        is_list = isinstance(content, list | tuple)
+        return type(content)(map(self.finish, content)) if is_list else content
 
 
 PLAIN: Builders = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
-    ("builtins", "complex"): complex,
-    ("builtins", "bytearray"): bytearray,
     ("_codecs", "encode"): _encoded,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
@@ -119,7 +129,7 @@ def load_plain(path: Path, builders: Builders = PLAIN) -> Any:
     """
     try:
         with path.open("rb") as file:
-            return _finished(PlainUnpickler(file, builders).load())
+            return _Finisher().finish(PlainUnpickler(file, builders).load())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except Exception as error:

@@ -61,6 +61,16 @@ def band_statistics(cube: NDArray[Any], used: NDArray[np.integer] | None = None)
     return BandStatistics(lowest, highest, not_finite, negative, at_top, total / (pixels * bands), pixels)
 
 
+def examine_axes(name: str, in_file: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[Finding]:
+    """Axes that were put right by the label image's shape."""
+    if in_file != shape:
+        yield Finding(
+            "warning",
+            f"{name}: the cube's axes are transposed in its file, {in_file}; they are read as (height, width, bands) {shape}, as the "
+            "label image's shape tells; say `axes` to be sure",
+        )
+
+
 def examine_cube(name: str, statistics: BandStatistics) -> Iterator[Finding]:
     """Constant and NaN bands, negative values, saturated pixels."""
     some_nan = np.flatnonzero(statistics.not_finite)

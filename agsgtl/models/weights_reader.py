@@ -85,8 +85,15 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tenso
     """What `torch._utils._rebuild_tensor_v2` is; hooks and the wish for a gradient are left out."""
     if not isinstance(storage, torch.storage.TypedStorage):
         raise pickle.UnpicklingError("a tensor must lie in a storage")
-    # `set_` refuses what does not lie in the storage.
+    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if min((offset, *size, *stride)) < 0 or (0 not in size and last >= _length(storage)):
+        raise pickle.UnpicklingError("a tensor must lie in its storage")
     return torch.empty(0, dtype=storage.dtype).set_(storage, offset, torch.Size(size), tuple(stride))
+
+
+def _length(storage: torch.storage.TypedStorage) -> int:
+    """How many numbers a storage holds."""
+    return storage._untyped_storage.nbytes() // storage.dtype.itemsize
 
 
 def _parameter(tensor: Tensor, *_: Any) -> Tensor:

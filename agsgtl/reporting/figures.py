@@ -154,8 +154,8 @@ def draw_scenes(confirmed: Confirmed, notify: Callable[[str], None]) -> Iterator
                     slug(f"map_{name}"),
                     plot_maps(pair.target_cube, test_labels, class_map, pair.class_names, pair.colours),
                 )
-            if (folder.path / "attention.npy").exists():
-                gate = np.load(folder.path / "attention.npy", allow_pickle=False)
+            if (folder.path / "maps" / "target" / "attention.npy").exists():
+                gate = np.load(folder.path / "maps" / "target" / "attention.npy", allow_pickle=False)
                 yield slug(f"attention_{name}"), plot_attention(gate, pair.target_cube, row.name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -23,6 +24,9 @@ FORMATS = ("png", "pdf")
 
 _Arguments = ParamSpec("_Arguments")
 _Drawn = TypeVar("_Drawn")
+
+_LETTERS_PER_INCH = 14
+"""Of a title in 8 points, so that it stands above its axes and not beyond the figure."""
 
 _STYLE: Any = {
     "font.size": 8,
@@ -82,6 +86,15 @@ def colour_of(index: int) -> str:
 def marker_of(index: int) -> str:
     """The marker of the i-th series."""
     return MARKERS[index % len(MARKERS)]
+
+
+def fold_title(title: str, width_in: float = COLUMN_IN) -> str:
+    """A title in as many lines as a figure of this width needs, broken after commas and slashes where it can be.
+
+    >>> fold_title("source_and_target, 12 epochs, indian_pines/west_to_east")
+    'source_and_target, 12 epochs,\\nindian_pines/west_to_east'
+    """
+    return "\n".join(textwrap.wrap(title, int(width_in * _LETTERS_PER_INCH), break_on_hyphens=False))
 
 
 def _save(figure: Figure, format: str, metadata: dict[str, Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from agsgtl.reporting.cells import TITLES
 from agsgtl.reporting.confirmed import Confirmed
-from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, colour_of, marker_of, new_figure, styled
+from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, colour_of, fold_title, marker_of, new_figure, styled
 from agsgtl.reporting.statistics import Ranks, t_interval
 
 _PANELS_PER_ROW = 3
+_CLASSES_IN_A_COLUMN = 9
+_LETTERS_IN_A_NAME = 18
 
 
 @styled
@@ -84,20 +87,25 @@ def plot_confusion(counts: NDArray[np.integer], class_names: Sequence[str], titl
         title: above the picture.
     """
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = min(PAGE_IN, 1.8 + 0.36 * len(class_names))
-    figure, (axis,) = new_figure(size, size * 0.88)
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    size = COLUMN_IN if len(class_names) <= _CLASSES_IN_A_COLUMN else PAGE_IN
+    figure, (axis,) = new_figure(size, size * 0.95)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.ndindex(*shares.shape):
         if shares[row, column] >= 0.5:
             colour = "white" if shares[row, column] > 60 else "black"
             axis.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=6.5)
-    axis.set_xticks(range(len(class_names)), list(class_names), rotation=40, ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(len(class_names)), list(class_names))
-    axis.set(xlabel="predicted", ylabel="truth")
-    figure.suptitle(title, fontsize=8)
+    names = [_fold_name(name) for name in class_names]
+    axis.set_xticks(range(len(names)), names, rotation=90)
+    axis.set_yticks(range(len(names)), names)
+    axis.set(xlabel="predicted (% of the true class's test pixels)", ylabel="truth", title=fold_title(title, size))
     axis.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axis, label="% of the class's test pixels", shrink=0.8)
+    axis.tick_params(length=0)
     return figure
+
+
+def _fold_name(name: str) -> str:
+    """A long class name in lines: `buildings-grass-trees-drives` would take half of a column."""
+    return "\n".join(textwrap.wrap(name.replace("-", "- "), _LETTERS_IN_A_NAME)).replace("- ", "-")
 
 
 def _draw_band(axis: Axes, points: dict[int, list[float]], index: int, name: str) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.collections import LineCollection
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from agsgtl.config import HYPERPARAMETERS
-from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, colour_of, marker_of, new_figure, styled
+from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, colour_of, fold_title, marker_of, new_figure, styled
 
 _COLOURS = "viridis"
 _LOG_FROM = 50.0
 """A positive range whose ends lie this far apart is drawn on a logarithmic axis."""
 
 _MOST_LINES = 300
+_NARROW_BELOW = 4
+"""Fewer axes than this fit into one column."""
 
 
 def per_trial(study: pd.DataFrame) -> pd.DataFrame:
@@ -35,10 +40,11 @@ def searched_paths(study: pd.DataFrame) -> list[str]:
 def plot_history(study: pd.DataFrame, title: str) -> Figure:
     """Scores by trial number, the best so far as a line; pruned and failed trials apart."""
     trials = per_trial(study)
-    figure, (axis,) = new_figure(COLUMN_IN, 2.2)
+    figure, (axis,) = new_figure(COLUMN_IN, 2.4)
     done = trials[trials["status"] == "complete"]
     axis.plot(done["number"], done["record_score"], marker_of(0), color=colour_of(0), alpha=0.6, label="complete")
-    axis.step(done["number"], done["record_score"].cummax(), where="post", color=colour_of(1), label="best so far")
+    best = trials["record_score"].where(trials["status"] == "complete").cummax().ffill()
+    axis.step(trials["number"], best, where="post", color=colour_of(1), label="best so far")
     pruned = trials[(trials["status"] == "pruned") & trials["record_best_score"].notna()]
     if len(pruned):
         axis.plot(pruned["number"], pruned["record_best_score"], "x", color="#888888", label="pruned: best seen")
@@ -46,14 +52,18 @@ def plot_history(study: pd.DataFrame, title: str) -> Figure:
     if len(failed):
         bottom = [axis.get_ylim()[0]] * len(failed)
         axis.plot(failed["number"], bottom, "|", color="#000000", markersize=7, label="failed", clip_on=False)
-    axis.set(xlabel="trial", ylabel="selection score", title=title)
-    axis.legend(loc="lower right")
+    axis.set(xlabel="trial", ylabel="selection score", title=fold_title(title))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside lower center", ncols=4, columnspacing=1.0, handletextpad=0.4)
     return figure
 
 
 @styled
 def plot_parallel(study: pd.DataFrame, title: str, most: int = 8) -> Figure | None:
-    """Parallel coordinates of the searched hyperparameters, coloured by score; None where nothing was searched."""
+    """Parallel coordinates of the searched hyperparameters, coloured by score; None where nothing was searched.
+
+    Pruned trials are dotted: their score is that of the epoch at which they stopped.
+    """
     trials = per_trial(study)
     trials = trials[trials["record_score"].notna()].sort_values("record_score")
     paths = searched_paths(study)[:most]
@@ -62,23 +72,13 @@ def plot_parallel(study: pd.DataFrame, title: str, most: int = 8) -> Figure | No
     shown = trials.iloc[np.unique(np.linspace(0, len(trials) - 1, _MOST_LINES).astype(int))]
     if len(shown) < len(trials):
         title += f" ({len(shown)} of {len(trials)} trials, evenly by rank)"
-    figure, (axis,) = new_figure(PAGE_IN, 2.8)
-    heights = np.column_stack([_unit_positions(shown[path]) for path in [*paths, "record_score"]])
-    lines = [np.column_stack([np.arange(len(line)), line]) for line in heights]
-    colours = LineCollection(lines, cmap=_COLOURS, linewidth=0.8, alpha=0.7)
-    colours.set_array(shown["record_score"].to_numpy())
+    if (shown["status"] == "pruned").any():
+        title += "; dotted: pruned"
+    figure, (axis,) = new_figure(COLUMN_IN if len(paths) < _NARROW_BELOW else PAGE_IN, 3.0)
+    colours = _parallel_lines(shown, paths)
     axis.add_collection(colours)
-    axis.set_xlim(0, len(paths))
-    for index, path in enumerate([*paths, "record_score"]):
-        low, high = _ends(shown[path])
-        axis.axvline(index, color="#444444", linewidth=0.6)
-        axis.text(index, -0.04, low, ha="center", va="top", fontsize=6)
-        axis.text(index, 1.04, high, ha="center", va="bottom", fontsize=6)
-    axis.set_xticks(range(len(paths) + 1), [*(path.replace(".", ".\n") for path in paths), "score"], fontsize=6.5)
-    axis.tick_params(axis="x", length=0, pad=15)
-    axis.set(ylim=(0, 1), yticks=[])
-    axis.set_title(title, pad=14)
-    axis.spines[:].set_visible(False)
+    _draw_scales(axis, shown, paths)
+    axis.set_title(fold_title(title, figure.get_figwidth()), pad=16)
     figure.colorbar(colours, ax=axis, label="selection score", pad=0.01)
     return figure
 
@@ -98,7 +98,7 @@ def plot_importances(importances: pd.DataFrame, title: str) -> Figure:
         values = importances.loc[importances["path"] == path, "importance"]
         axis.plot(values, [index] * len(values), "o", color=colour_of(0), markersize=3, clip_on=False)
     axis.set_yticks(range(len(means)), list(means.index))
-    axis.set(xlabel="importance (dots: studies, bar: mean)", title=title, xlim=(0, None))
+    axis.set(xlabel="importance (dots: studies, bar: mean)", title=fold_title(title), xlim=(0, None))
     return figure
 
 
@@ -111,16 +111,12 @@ def plot_slices(study: pd.DataFrame, paths: Sequence[str], title: str) -> Figure
         return None
     figure, axes = new_figure(COLUMN_IN if len(paths) == 1 else PAGE_IN * 0.7, 2.2, 1, len(paths), sharey=True)
     for axis, path in zip(axes, paths, strict=True):
-        values = trials[path]
-        numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-        places = values.astype(float) if numeric else values.astype("string")
-        points = axis.scatter(places, trials["record_score"], c=trials["number"], cmap=_COLOURS, s=12)
-        if numeric and _is_logarithmic(values):
-            axis.set_xscale("log")
-        axis.set_xlabel(path)
+        points = _draw_slice(axis, trials, path)
     axes[0].set_ylabel("selection score")
-    figure.suptitle(title, fontsize=8)
-    figure.colorbar(points, ax=axes, label="trial", pad=0.01)
+    figure.suptitle(title + ("; rings: pruned" if (trials["status"] == "pruned").any() else ""), fontsize=8)
+    bar = figure.colorbar(points, ax=axes, label="trial", pad=0.01)
+    bar.locator = MaxNLocator(integer=True, nbins=6)
+    bar.update_ticks()
     return figure
 
 
@@ -145,9 +141,53 @@ def plot_learning_curves(
         at = dict(points).get(kept.get(name, -1))
         if at is not None:
             axis.plot(kept[name], at, "o", color=colour_of(index), fillstyle="none", markersize=7, markeredgewidth=1.2)
-    axis.set(xlabel="epoch (ring: the one kept)", ylabel="selection score", title=title)
-    axis.legend(title="seed", title_fontsize=7, ncols=2)
+    axis.set(xlabel="epoch (ring: the one kept)", ylabel="selection score", title=fold_title(title))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(title="seed", title_fontsize=7, loc="outside lower center", ncols=6, columnspacing=1.0)
     return figure
+
+
+def _parallel_lines(shown: pd.DataFrame, paths: Sequence[str]) -> LineCollection:
+    heights = np.column_stack([_unit_positions(shown[path]) for path in [*paths, "record_score"]])
+    lines = [np.column_stack([np.arange(len(line)), line]) for line in heights]
+    styles = ["dotted" if status == "pruned" else "solid" for status in shown["status"]]
+    colours = LineCollection(lines, cmap=_COLOURS, linewidth=0.9, alpha=0.8, linestyles=styles)
+    colours.set_array(shown["record_score"].to_numpy())
+    return colours
+
+
+def _draw_scales(axis: Axes, shown: pd.DataFrame, paths: Sequence[str]) -> None:
+    """A vertical line a hyperparameter with the ends of its range, its name below, broken to fit between neighbours."""
+    for index, path in enumerate([*paths, "record_score"]):
+        low, high = _ends(shown[path])
+        axis.axvline(index, color="#444444", linewidth=0.6)
+        axis.text(index, -0.04, low, ha="center", va="top", fontsize=6)
+        axis.text(index, 1.04, high, ha="center", va="bottom", fontsize=6)
+    names = [re.sub(r"([._])", r"\1\n", path) for path in paths]
+    axis.set_xticks(range(len(paths) + 1), [*names, "score"], fontsize=6.5)
+    axis.tick_params(axis="x", length=0, pad=15)
+    axis.set(xlim=(-0.02, len(paths) + 0.02), ylim=(0, 1), yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def _draw_slice(axis: Axes, trials: pd.DataFrame, path: str) -> PathCollection:
+    """Score against one hyperparameter; words stand in alphabetical order, away from the edges."""
+    values = trials[path]
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    words = [] if numeric else sorted(values.astype("string").fillna("none").unique())
+    places = values.astype(float) if numeric else values.astype("string").fillna("none").map(words.index)
+    points = axis.scatter(places, trials["record_score"], c=trials["number"], cmap=_COLOURS, s=12)
+    pruned = trials["status"] == "pruned"
+    axis.scatter(places[pruned], trials.loc[pruned, "record_score"], s=4, color="white")
+    if numeric and _is_logarithmic(values):
+        axis.set_xscale("log")
+    elif words:
+        axis.set_xticks(range(len(words)), words)
+        axis.set_xlim(-0.5, len(words) - 0.5)
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=pd.api.types.is_integer_dtype(values)))
+    axis.set_xlabel(path)
+    return points
 
 
 def _unit_positions(values: pd.Series[Any]) -> np.ndarray[Any, Any]:

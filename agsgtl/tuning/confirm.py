@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from agsgtl.config import Config, configure
+from agsgtl.config import Config, configure, flatten
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.vault import LabelVault
 from agsgtl.durable import move_folder
@@ -70,7 +70,7 @@ def confirmation_asks(experiment: Experiment, choice: Choice, lease: int = 0) ->
             )
             seeds = Seeds(labels=seed, init=seed if init == 0 else derive_seed(seed, f"initialisation {init}"))
             setup = Setup(identity=identity, seeds=(seeds,), select=experiment.file.search.select, origin=choice.origin)
-            asks.append(make_ask(choice.config, experiment.pairs[choice.pair], setup, lease=lease))
+            asks.append(make_ask(flatten(choice.config), experiment.pairs[choice.pair], setup, lease=lease))
     return asks
 
 

@@ -8,12 +8,13 @@ the end of the sweep and no result: each study's asks depend on its own trials a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from agsgtl.config import Config, configure, flatten
+from agsgtl.config import Config, Value, configure, flatten
+from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask
 from agsgtl.seeds import Seeds
@@ -140,11 +141,19 @@ class JobQueue:
         ask = folder.ask()
         assert ask is not None, f"{folder.path} was issued without an ask"
         key = folder.path.relative_to(self.ledger.path).as_posix()
-        config = configure(ask.config, origin=str(folder.path / "ask.json"))
-        models = [self._model_job(config, ask.identity.pair, seeds) for seeds in ask.seeds]
         study = self._study_of(ask)
-        work = self._work_left(study) if study else work_units(method, config) * len(ask.seeds)
-        self._waiting[key] = _Waiting(folder, ask, models if METHODS[method].needs_source_model else [], work)
+        work = self._work_left(study) if study else work_units(method, ask.config) * len(ask.seeds)
+        self._waiting[key] = _Waiting(folder, ask, self._models_of(ask), work)
+
+    def _models_of(self, ask: Ask) -> list[Job]:
+        """The source models that a trial needs; none where its config makes no sense: the trial says so itself."""
+        if not METHODS[ask.identity.method].needs_source_model:
+            return []
+        try:
+            config = configure(ask.config, origin="ask.json")
+        except UserError:
+            return []
+        return [self._model_job(config, ask.identity.pair, seeds) for seeds in ask.seeds]
 
     def _study_of(self, ask: Ask) -> Study | None:
         """The study of a search trial; None for a confirmation."""
@@ -210,18 +219,19 @@ def study_names(experiment: Experiment) -> list[StudyName]:
 
 def _typical_units(study: Study) -> float:
     """How much work one training in the middle of the study's space is."""
-    values = {**study.experiment.base_values(study.name.method, study.name.per_class, None), **study.space.centre()}
-    return work_units(study.name.method, configure(values, origin=study.space.origin))
+    return work_units(study.name.method, study.base | study.space.centre())
 
 
-def work_units(method: str, config: Config) -> float:
+def work_units(method: str, values: Mapping[str, Value]) -> float:
     """How much work one training is, in network passes: good enough to start the longest first."""
-    adapt = config.adapt
+    epochs, discriminator_steps, target_steps = (
+        float(values[f"adapt.{name}"]) for name in ("epochs", "discriminator_steps", "target_steps")
+    )
     passes = {
         "source_only": 0.0,
         "lda": 0.0,
-        "target_only": float(adapt.target_steps),
-        "fine_tune": float(adapt.target_steps),
-        "source_and_target": 2.0 * adapt.target_steps,
+        "target_only": target_steps,
+        "fine_tune": target_steps,
+        "source_and_target": 2.0 * target_steps,
     }
-    return 1.0 + adapt.epochs * passes.get(method, 2.0 * adapt.discriminator_steps + 2.0 * adapt.target_steps)
+    return 1.0 + epochs * passes.get(method, 2.0 * discriminator_steps + 2.0 * target_steps)

@@ -49,12 +49,15 @@ class Rungs:
         >>> Rungs(grace=0.5, reduction=2).cutoffs([{0.5: 0.1}, {0.5: 0.2}, {0.5: 0.6}], epochs=40)
         {20: 0.2}
         """
-        cutoffs = {}
-        for fraction in self.fractions:
-            values = [trial[fraction] for trial in known if fraction in trial]
-            if len(values) >= self.reduction:
-                cutoffs[self.epoch(fraction, epochs)] = float(np.quantile(values, 1 - 1 / self.reduction))
-        return cutoffs
+        return self.cutoffs_of({f: [trial[f] for trial in known if f in trial] for f in self.fractions}, epochs)
+
+    def cutoffs_of(self, values: Mapping[float, Sequence[float]], epochs: int) -> dict[int, float]:
+        """The same from the known values at each rung, in any order."""
+        return {
+            self.epoch(fraction, epochs): float(np.quantile(known, 1 - 1 / self.reduction))
+            for fraction in self.fractions
+            if len(known := values.get(fraction, ())) >= self.reduction
+        }
 
     @staticmethod
     def epoch(fraction: float, epochs: int) -> int:

@@ -16,7 +16,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from agsgtl.config import Value, configure
+from agsgtl.config import Value, flatten
 from agsgtl.durable import set_aside
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
@@ -65,12 +65,14 @@ class Study:
         self.lease, self.notices = lease, list[str]()
         self.search, self.pair = experiment.file.search, experiment.pairs[name.pair]
         self.space = experiment.spaces[name.method]
+        self.base = flatten(experiment.base_config(name.method, name.per_class))
         two_objectives = self.search.objectives == "score_and_labels"
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE] if two_objectives else [StudyDirection.MAXIMIZE]
         self.optuna = optuna.create_study(directions=directions)
         self.outcomes: dict[int, Outcome] = {}
         self.asked = self._first_open = 0
         self._told: set[int] = set()
+        self._rung_values: dict[float, list[float]] = {}
         self._rebuild()
 
     @property
@@ -103,7 +105,7 @@ class Study:
         visible = self._visible(number)
         for known in visible:
             if known not in self._told:
-                self._tell(known)
+                self._show(known)
         self.optuna.sampler = sampler_for_ask(
             self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
         )
@@ -112,7 +114,7 @@ class Study:
             "sampler_attributes": dict(self._frozen(number).system_attrs),
             "study_attributes": self._study_attributes(),
         }
-        ask = self._document(number, trial.params, attributes, visible)
+        ask = self._document(number, trial.params, attributes)
         folder = self.ledger.folder(ask.identity)
         folder.write_ask(ask)
         self.asked += 1
@@ -126,9 +128,8 @@ class Study:
         if record is not None:
             self.outcomes[record.identity.number] = self._outcome(record, folder)
 
-    def _finish_if_same(self, folder: TrialFolder, ask: Ask) -> None:
+    def _finish_if_same(self, folder: TrialFolder, ask: Ask, record: Record | None) -> None:
         """Takes a record that was there before this driver, unless it answers another ask."""
-        record = folder.record()
         if record is not None and record.config_hash != ask.config_hash:
             place = set_aside(folder.path / "record.json")
             self.notices.append(f"{folder.path}: the record answers another ask; set aside as {place.name}")
@@ -164,11 +165,9 @@ class Study:
             return list(range(number - self.concurrency + 1))
         return sorted(self.outcomes)
 
-    def _document(self, number: int, params: dict[str, Any], attributes: dict[str, Any], visible: Sequence[int]) -> Ask:
-        values = {**self.experiment.base_values(self.name.method, self.name.per_class, None), **params}
-        config = configure(values, origin=f"{self.space.origin}: trial {number}")
-        rungs, epochs = self.search.rungs, config.adapt.epochs
-        known = [self.outcomes[other].rungs for other in visible]
+    def _document(self, number: int, params: dict[str, Any], attributes: dict[str, Any]) -> Ask:
+        values = self.base | params
+        rungs, epochs = self.search.rungs, int(values["adapt.epochs"])
         setup = Setup(
             identity=Identity(
                 experiment=self.experiment.file.name,
@@ -180,11 +179,11 @@ class Study:
             ),
             seeds=tuple(Seeds(labels=seed, init=seed) for seed in self.search.seeds),
             select=self.search.select,
-            cutoffs=rungs.cutoffs(known, epochs) if rungs else {},
+            cutoffs=rungs.cutoffs_of(self._rung_values, epochs) if rungs else {},
         )
         distributions = {path: distribution_to_json(entry) for path, entry in self.space.distributions.items()}
         return make_ask(
-            config, self.pair, setup, lease=self.lease, sampled=params, distributions=distributions, **attributes
+            values, self.pair, setup, lease=self.lease, sampled=params, distributions=distributions, **attributes
         )
 
     def _study_attributes(self) -> dict[str, Any]:
@@ -196,14 +195,13 @@ class Study:
         numbers = [int(folder.path.name) for folder in self.ledger.trials(str(self.name))]
         for number in range(max(numbers, default=-1) + 1):
             folder = self._folder(number)
-            self.notices += folder.mend()
-            ask = folder.ask()
+            ask, record = self._read(folder)
             if ask is None:
                 # Killed before the ask, or the ask was damaged: the same question is put again.
                 if number == max(numbers):
                     break
                 folder, ask = self.ask()
-                self._finish_if_same(folder, ask)
+                self._finish_if_same(folder, ask, record)
                 continue
             self._require_same(ask, folder)
             require_harmless(ask.sampler_attributes, str(folder.path / "ask.json"))
@@ -218,7 +216,16 @@ class Study:
             for name, value in ask.study_attributes.items():
                 self.optuna._storage.set_study_system_attr(self.optuna._study_id, name, value)
             self.asked += 1
-            self._finish_if_same(folder, ask)
+            self._finish_if_same(folder, ask, record)
+
+    def _read(self, folder: TrialFolder) -> tuple[Ask | None, Record | None]:
+        """A trial's documents, each read once; damaged ones are set aside first."""
+        try:
+            folder.scores()
+            return folder.ask(), folder.record()
+        except UserError:
+            self.notices += folder.mend()
+            return folder.ask(), folder.record()
 
     def _require_same(self, ask: Ask, folder: TrialFolder) -> None:
         if ask.trainer_version != TRAINER_VERSION or ask.pair_fingerprint != self.pair.fingerprint:
@@ -226,6 +233,12 @@ class Study:
             raise UserError(
                 f"{folder.path}: was asked with {what}; its results cannot be mixed with new ones: give the experiment another name"
             )
+
+    def _show(self, number: int) -> None:
+        """Makes a trial visible to this ask and all later ones."""
+        self._tell(number)
+        for fraction, score in self.outcomes[number].rungs.items():
+            self._rung_values.setdefault(fraction, []).append(score)
 
     def _tell(self, number: int) -> None:
         outcome = self.outcomes[number]

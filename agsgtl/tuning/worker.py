@@ -15,6 +15,7 @@ from agsgtl.config import configure
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.pairing import DomainPair
 from agsgtl.durable import NotWritable
+from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.seeds import Seeds
 from agsgtl.trial import Place, Report, ensure_source_model, failed_record, run_trial
@@ -63,6 +64,8 @@ def _run_trial(ledger: Ledger, job: dict[str, Any]) -> None:
         run_trial(config, pair, ask, place)
     except NotWritable:
         raise  # the driver meets the same and stops
+    except UserError as error:
+        folder.write_record(failed_record(ask, "bad_input", str(error)))
     except Exception:
         folder.write_record(failed_record(ask, "error", traceback.format_exc()))
 

@@ -107,6 +107,15 @@ def test_every_fault_is_found_and_named_with_the_remedy(
     assert all("\n" not in finding.text for finding in found.findings)
 
 
+def test_transposed_axes_that_were_put_right_are_told(tiny_file: Path) -> None:
+    for name in ("target_cube", "target_labels"):
+        change(tiny_file, name, lambda array: array[:11])
+    change(tiny_file, "target_cube", lambda cube: cube.transpose(2, 0, 1))
+    found = checkup(tiny_file)
+    assert found.is_usable
+    assert any("transposed in its file, (8, 11, 12); they are read as" in finding.text for finding in found.findings)
+
+
 def test_faults_of_both_scenes_are_told_at_once(tiny_file: Path) -> None:
     change(tiny_file, "source_cube", set_band(np.nan))
     (tiny_file.parent / "target_cube.npy").unlink()

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from agsgtl.data import plainpickle
 from agsgtl.data.indices import import_indices, read_index_file, write_index_file
 from agsgtl.data.pairing import load_pair
 from agsgtl.data.plainpickle import load_plain
@@ -123,6 +124,15 @@ def test_with_the_authors_split_everything_not_drawn_is_test(tiny_file: Path) ->
     assert not np.array_equal(test, other)
     with pytest.raises(UserError, match="with `split: authors` the test pool depends on a run's draw"):
         vault.test_labels()
+
+
+def test_a_small_file_that_unfolds_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plainpickle, "_MOST_ITEMS", 1000)
+    content: list[Any] = [1]
+    for _ in range(40):
+        content = [content, content]
+    with pytest.raises(UserError, match="unfolds to more than 1000 items"):
+        load_plain(pickled(tmp_path, content))
 
 
 def test_a_plain_pickle_keeps_fortran_order_and_byte_order(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_blocks_change_the_fingerprint_and_drop_near_source_pixels_of_one_cube(t
     for split in ("random", "blocks"):
         (tmp_path / "one.yaml").write_text(f"{text}test_pool: {{split: {split}}}\n")
         pairs[split] = load_pair(str(tmp_path / "one.yaml"))
-    test = (*np.argwhere(LabelVault(str(tmp_path / "one.yaml")).test_labels()), 0, 20)
+    test = np.argwhere(LabelVault(str(tmp_path / "one.yaml")).test_labels()) + np.array([0, 20])
     source = np.argwhere(pairs["blocks"].source_labels)
     assert len(source)
     assert min(np.abs(test - pixel).max(axis=1).min() for pixel in source) > 21

@@ -75,6 +75,19 @@ def test_a_malicious_file_is_refused_and_runs_nothing(tmp_path: Path, form: str)
     assert not mark.exists()
 
 
+class Beyond:
+    """A tensor that says it is longer than its storage: uninitialised memory, if it were believed."""
+
+    def __reduce__(self) -> Any:
+        return torch._utils._rebuild_tensor_v2, (torch.zeros(2).storage(), 1, (2,), (1,), False, OrderedDict())
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+def test_a_tensor_beyond_its_storage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a tensor must lie in its storage"):
+        read_state_dicts(write_pickle(tmp_path / "a.pkl", [{"a": Beyond()}]))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [([1, 2], "a list of int"), ("text", "holds str"), ([], "holds list"), (DICTS[0]["a"], "holds Tensor")],

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from experiments import SPACE, write_experiment
 
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.training.pretrain import source_model_file
@@ -11,6 +10,7 @@ from agsgtl.trial import failed_record
 from agsgtl.tuning.experiment import load_experiment
 from agsgtl.tuning.jobs import Job, JobQueue
 from agsgtl.tuning.searcher import LedgerSearcher
+from experiments import SPACE, write_experiment
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_everything_runs_once_and_then_nothing_is_left(queue: JobQueue) -> None:
 
 
 def test_a_source_model_is_asked_for_once_and_its_trial_waits(queue: JobQueue) -> None:
-    jobs = [job for job in iter(queue.next, None)]
+    jobs = list(iter(queue.next, None))
     assert len({job.key for job in jobs}) == len(jobs)
     assert not any("/trials/" in job.key for job in jobs)
     (needed,) = [job for job in jobs if job.kind == "source_model" and job.seeds["labels"] == 0]

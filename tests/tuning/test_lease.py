@@ -73,11 +73,10 @@ def test_another_hosts_driver_is_dead_when_its_heartbeat_is_old(ledger: Ledger, 
 
 
 def test_take_over_stops_the_other(ledger: Ledger) -> None:
-    with only_driver(ledger) as first:
-        with only_driver(ledger, take_over=True) as second:
-            second.require()
-            with pytest.raises(UserError, match="has taken this sweep over"):
-                first.require()
+    with only_driver(ledger) as first, only_driver(ledger, take_over=True) as second:
+        second.require()
+        with pytest.raises(UserError, match="has taken this sweep over"):
+            first.require()
 
 
 def test_a_lost_lease_is_not_released_for_its_new_holder(ledger: Ledger) -> None:
