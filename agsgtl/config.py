@@ -11,15 +11,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.yamlfile import parse_yaml
 
-type_of_value = bool | int | float | str
-Value = type_of_value
+Value = bool | int | float | str
+"""What a hyperparameter can be."""
 
 _AUTHORS = "Yaghmour et al. 2024, authors' code"
 _OURS = "agsgtl"
@@ -215,20 +216,23 @@ class Hyperparameter:
     source: str
 
 
+def _bound(field: FieldInfo, side: Literal["ge", "le"]) -> float | None:
+    return next((getattr(item, side) for item in field.metadata if hasattr(item, side)), None)
+
+
 def _collect_hyperparameters() -> dict[str, Hyperparameter]:
     found = {}
     for group_name, group in Config.model_fields.items():
         for name, field in group.default.__class__.model_fields.items():
             path = f"{group_name}.{name}"
             literal = get_origin(field.annotation) is Literal
-            bounds = {key: getattr(item, key) for item in field.metadata for key in ("ge", "le") if hasattr(item, key)}
             extra = field.json_schema_extra
             found[path] = Hyperparameter(
                 path=path,
                 type=str if literal else field.annotation,
                 default=field.default,
-                low=bounds.get("ge"),
-                high=bounds.get("le"),
+                low=_bound(field, "ge"),
+                high=_bound(field, "le"),
                 choices=get_args(field.annotation) if literal else (True, False) if field.annotation is bool else (),
                 meaning=field.description or "",
                 source=str(extra["source"]) if isinstance(extra, dict) else "",
@@ -265,6 +269,24 @@ def hyperparameter(path: str, origin: str) -> Hyperparameter:
     if path not in HYPERPARAMETERS:
         raise UserError(f"{origin}: '{path}' is no hyperparameter; {did_you_mean(path, HYPERPARAMETERS)}")
     return HYPERPARAMETERS[path]
+
+
+def require_legal(path: str, value: Value) -> None:
+    """Refuses a value that its hyperparameter alone rules out: wrong type, out of range, no choice.
+
+    Raises:
+        UserError: a clause that says the rule and what came.
+
+    >>> require_legal("attention.floor", 9.0)  # legal; only together with a ceiling it may make no sense
+    """
+    group, name = path.split(".")
+    field = Config.model_fields[group].default.__class__.model_fields[name]
+    annotated: Any = Annotated[field.annotation, Field(ge=_bound(field, "ge"), le=_bound(field, "le"))]
+    legal: TypeAdapter[Value] = TypeAdapter(annotated, config=ConfigDict(strict=True, allow_inf_nan=False))
+    try:
+        legal.validate_python(value)
+    except ValidationError as error:
+        raise UserError("; ".join(clause.removeprefix(": ") for clause in describe_errors(error))) from None
 
 
 def configure(*layers: Mapping[str, Value], origin: str) -> Config:

@@ -22,7 +22,7 @@ from agsgtl.reporting.marks import same_count
 from agsgtl.reporting.plan import read_plan
 from agsgtl.reporting.plotstyle import save_figure
 from agsgtl.reporting.resultplots import plot_accuracy_by_labels, plot_confusion, plot_ranks
-from agsgtl.reporting.rows import KEYS, Row
+from agsgtl.reporting.rows import KEYS
 from agsgtl.reporting.searchplots import (
     plot_history,
     plot_importances,
@@ -32,6 +32,7 @@ from agsgtl.reporting.searchplots import (
     searched_paths,
 )
 from agsgtl.reporting.statistics import STUDY, rank_methods
+from agsgtl.reporting.statviews import complete_means, importance_gaps
 from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.tidy import split_by
 
@@ -73,6 +74,9 @@ def draw_all(
         confirmed = confirmed_of(frame, tuple(read_plan(path) for path in results))
         yield from draw_results(confirmed, frame)
         yield from draw_scenes(confirmed, notify)
+    studies = sorted({_study_of(key) for key, _ in split_by(frame[frame["kind"] == "search"], STUDY)})
+    for line in importance_gaps(importances, studies):
+        notify(line)
     yield from draw_searches(frame, importances)
 
 
@@ -82,7 +86,7 @@ def draw_results(confirmed: Confirmed, frame: pd.DataFrame) -> Iterator[Named]:
     if curve is not None:
         yield "accuracy_by_labels", curve
     for rivals in same_count(confirmed.rows):
-        means = _complete_means(confirmed, rivals)
+        means = complete_means(confirmed, rivals)
         if means.shape[0] > 1 and means.shape[1] > 2:
             yield f"ranks_k{rivals[0].per_class}", plot_ranks(rank_methods(means))
     for row in confirmed.rows:
@@ -116,7 +120,7 @@ def draw_searches(frame: pd.DataFrame, importances: pd.DataFrame | None) -> Iter
             f"{method}, {pair}, {k.replace('k', 'k = ', 1) if k[0] == 'k' else k}",
         )
         yield slug(f"history_{name}"), plot_history(study, title)
-        weights = _weights_of(importances, f"{method}/{pair}/{'sampled' if pd.isna(per_class) else per_class}")
+        weights = _weights_of(importances, _study_of((experiment, method, pair, per_class)))
         top = list(weights.index[:2]) or searched_paths(study)[:2]
         for kind, figure in (("parallel", plot_parallel(study, title)), ("slices", plot_slices(study, top, title))):
             if figure is not None:
@@ -178,17 +182,16 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
 
 
+def _study_of(key: tuple[Any, ...]) -> str:
+    _, method, pair, per_class = key
+    return f"{method}/{pair}/{'sampled' if pd.isna(per_class) else per_class}"
+
+
 def _weights_of(importances: pd.DataFrame | None, study: str) -> pd.Series[Any]:
     if importances is None:
         return pd.Series(dtype=float)
-    return importances[importances["study"] == study].set_index("path")["importance"].sort_values(ascending=False)
-
-
-def _complete_means(confirmed: Confirmed, rivals: Sequence[Row]) -> pd.DataFrame:
-    cells = confirmed.cells("macro_f1")
-    rows = [row for row in rivals if all(cells[row, pair].state == "complete" for pair in confirmed.pairs)]
-    values = [[cells[row, pair].mean for pair in confirmed.pairs] for row in rows]
-    return pd.DataFrame(values, index=[row.name for row in rows], columns=list(confirmed.pairs))
+    weights = importances[importances["study"] == study].groupby("path")["importance"].mean()
+    return weights.sort_values(ascending=False)
 
 
 def _records(confirmed: Confirmed, key: tuple[str, int, str], pair: str) -> pd.DataFrame:

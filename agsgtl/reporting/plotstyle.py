@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -89,12 +90,14 @@ def marker_of(index: int) -> str:
 
 
 def fold_title(title: str, width_in: float = COLUMN_IN) -> str:
-    """A title in as many lines as a figure of this width needs, broken after commas and slashes where it can be.
+    """A title in as many lines as a figure of this width needs, broken after commas and semicolons only.
 
     >>> fold_title("source_and_target, 12 epochs, indian_pines/west_to_east")
     'source_and_target, 12 epochs,\\nindian_pines/west_to_east'
     """
-    return "\n".join(textwrap.wrap(title, int(width_in * _LETTERS_PER_INCH), break_on_hyphens=False))
+    kept_together = re.sub(r"(?<![,;]) ", "\N{NO-BREAK SPACE}", title)
+    lines = textwrap.wrap(kept_together, int(width_in * _LETTERS_PER_INCH), break_on_hyphens=False)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _save(figure: Figure, format: str, metadata: dict[str, Any], path: Path) -> None:

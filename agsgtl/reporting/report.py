@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,21 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from agsgtl.durable import replace_bytes
-from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.confirmed import Confirmed, confirmed_of
 from agsgtl.reporting.explain import command_for
-from agsgtl.reporting.export import html_table, render
+from agsgtl.reporting.export import render
 from agsgtl.reporting.figures import draw_all
-from agsgtl.reporting.layout import Block, interval_text, percent, words
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.plan import read_plan
-from agsgtl.reporting.rows import KEYS, Row
-from agsgtl.reporting.statistics import bca_interval, selection_regret, separate_spread, t_interval, winners_curse
+from agsgtl.reporting.rows import KEYS
+from agsgtl.reporting.statviews import (
+    comparison_tables,
+    importance_tables,
+    interval_tables,
+    rank_tables,
+    selection_tables,
+    spread_tables,
+)
 from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.table import TABLE_METRICS, table_of
 from agsgtl.reporting.vaultlog import read_looks
@@ -33,6 +38,8 @@ from agsgtl.reporting.views import class_tables, label_tables
 
 _MOST_FIGURES = 60
 _PNG_DPI = 110
+_PAIRS_WITH_RANKS = 2
+"""Ranks are told over more pairs than this."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def write_report(results: Path, importances: pd.DataFrame | None = None, out: Pa
     page = _template().render(
         title=plan.experiment,
         results=Markup(render(table, "html")),  # noqa: S704 - every text in it was escaped by export
-        sections=_sections(confirmed),
+        sections=_sections(confirmed, importances, Ledger(results).studies()),
         figures=figures,
         skipped=skipped,
         protocol=yaml.safe_dump(plan.content, sort_keys=False, allow_unicode=True)
@@ -77,84 +84,21 @@ def write_report(results: Path, importances: pd.DataFrame | None = None, out: Pa
     return path
 
 
-def interval_block(confirmed: Confirmed, metric: str = "macro_f1") -> Block:
-    """Mean, sd, Student t interval and, from n = 20, the BCa interval of every cell."""
-    cells = confirmed.cells(metric)
-    lines = []
-    for row in confirmed.rows:
-        for column in (*confirmed.pairs, AVERAGE):
-            cell = cells[row, column]
-            if cell.mean is None:
-                continue
-            values = list(cell.values.values())
-            sd = "" if cell.sd is None else percent(cell.sd)
-            intervals = (interval_text(t_interval(values)), interval_text(bca_interval(values)) or "from n = 20")
-            lines.append(words(row.name, column, percent(cell.mean), sd, str(cell.n), *intervals))
-    header = ("method", "pair", "mean", "sd", "n", "95 % t interval", "95 % BCa interval")
-    return Block(f"intervals:{metric}", f"{TITLES[metric]} (%)", header, tuple(lines), 2)
-
-
-def spread_block(confirmed: Confirmed, metric: str = "macro_f1") -> Block:
-    """Where each row's spread comes from: label draw, initialisation, pair."""
-    lines = []
-    for row in confirmed.rows:
-        values = _values_of(confirmed, row, metric)
-        if len(values):
-            found = separate_spread(values)
-            sds = (found.label_draw, found.initialisation, found.pair)
-            lines.append(words(row.name, *("" if sd is None else percent(sd) for sd in sds), found.note))
-    header = ("method", "label draw (sd)", "initialisation (sd)", "pair (sd)", "")
-    return Block("spread", f"Where the spread of {TITLES[metric]} comes from (percent points)", header, tuple(lines))
-
-
-def selection_blocks(frame: pd.DataFrame) -> Iterator[Block]:
-    """The winner's curse and, where `agsgtl evaluate --trials` scored them, the regret of selection, a line a study."""
-    header: tuple[str, ...]
-    curses = winners_curse(frame).to_dict("records")
-    if curses:
-        lines: list[tuple[str, ...]] = [
-            (
-                _study(c),
-                *(f"{c[name]:.4f}" for name in ("seen", "confirmed", "curse")),
-                f"[{c['low']:.4f}, {c['high']:.4f}]",
-            )
-            for c in curses
-        ]
-        header = ("study", "score in the search", "confirmed", "difference", "95 % t interval")
-        title = "Winner's curse: the selection score the search saw, and on confirmation seeds"
-        yield Block("curse", title, header, tuple(words(*line) for line in lines))
-    regrets = selection_regret(frame).to_dict("records")
-    if regrets:
-        lines = []
-        for r in regrets:
-            shares = [percent(r[name]) for name in ("chosen_macro_f1", "oracle_macro_f1", "regret")]
-            lines.append((_study(r), str(r["trials"]), str(r["chosen"]), shares[0], str(r["oracle"]), *shares[1:]))
-        header = (
-            "study",
-            "scored trials",
-            "rule's trial",
-            "its F1",
-            "oracle's trial",
-            "its best F1",
-            "regret",
-        )
-        title = "Regret of selection: macro F1 on test, search seeds (percent)"
-        yield Block("regret", title, header, tuple(words(*line) for line in lines))
-
-
-def _sections(confirmed: Confirmed) -> list[Section]:
-    classes = _safe(render(class_tables(confirmed), "html"))
-    found = [
-        Section("classes", "Classes", classes),
-        Section("intervals", "Intervals", _safe(html_table(interval_block(confirmed)))),
-        Section("spread", "Spread", _safe(html_table(spread_block(confirmed)))),
+def _sections(confirmed: Confirmed, importances: pd.DataFrame | None, studies: Sequence[str]) -> list[Section]:
+    documents = [
+        ("classes", "Classes", class_tables(confirmed)),
+        ("intervals", "Intervals", interval_tables(confirmed)),
+        ("comparisons", "Comparisons", comparison_tables(confirmed)),
+        ("spread", "Spread", spread_tables(confirmed)),
+        ("selection", "Selection", selection_tables(confirmed)),
     ]
     if len({row.per_class for row in confirmed.rows}) > 1:
-        found.insert(1, Section("labels", "Labelled pixels", _safe(render(label_tables(confirmed), "html"))))
-    selection = "\n".join(html_table(block) for block in selection_blocks(confirmed.frame))
-    if selection:
-        found.append(Section("selection", "Selection", _safe(selection)))
-    return found
+        documents.insert(1, ("labels", "Labelled pixels", label_tables(confirmed)))
+    if len(confirmed.pairs) > _PAIRS_WITH_RANKS:
+        documents.append(("ranks", "Ranks", rank_tables(confirmed)))
+    if importances is not None and studies:
+        documents.append(("importances", "Importances", importance_tables(importances, studies)))
+    return [Section(key, title, _safe(render(document, "html"))) for key, title, document in documents]
 
 
 def _safe(html: str) -> Markup:
@@ -192,14 +136,3 @@ def _commands(confirmed: Confirmed) -> list[str]:
     done = confirmed.records[confirmed.records["status"] == "complete"]
     one_a_cell = done.sort_values(["number", "init"]).drop_duplicates([*KEYS, "pair"]).sort_values([*KEYS, "pair"])
     return [*sweep, *(command_for(record, confirmed.pair_files) for _, record in one_a_cell.iterrows())]
-
-
-def _values_of(confirmed: Confirmed, row: Row, metric: str) -> pd.DataFrame:
-    records = confirmed.records
-    here = records[(records[KEYS] == list(row.key)).all(axis=1) & records[metric].notna()]
-    return here.rename(columns={metric: "value"})[["pair", "label_seed", "init_seed", "value"]].reset_index(drop=True)
-
-
-def _study(row: Mapping[Hashable, Any]) -> str:
-    k = "sampled" if pd.isna(row["per_class"]) else row["per_class"]
-    return f"{row['method']}/{row['pair']}/{k}"

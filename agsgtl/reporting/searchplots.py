@@ -113,7 +113,7 @@ def plot_slices(study: pd.DataFrame, paths: Sequence[str], title: str) -> Figure
     for axis, path in zip(axes, paths, strict=True):
         points = _draw_slice(axis, trials, path)
     axes[0].set_ylabel("selection score")
-    figure.suptitle(title + ("; rings: pruned" if (trials["status"] == "pruned").any() else ""), fontsize=8)
+    figure.suptitle(title + ("; crosses: pruned" if (trials["status"] == "pruned").any() else ""), fontsize=8)
     bar = figure.colorbar(points, ax=axes, label="trial", pad=0.01)
     bar.locator = MaxNLocator(integer=True, nbins=6)
     bar.update_ticks()
@@ -131,7 +131,7 @@ def plot_learning_curves(
         kept: by name, the chosen epoch.
         title: above the picture.
     """
-    figure, (axis,) = new_figure(COLUMN_IN, 2.2)
+    figure, (axis,) = new_figure(COLUMN_IN, 2.6)
     for index, (name, lines) in enumerate(curves.items()):
         points = [(line["epoch"], line["score"]) for line in lines if line.get("score") is not None]
         if not points:
@@ -176,9 +176,11 @@ def _draw_slice(axis: Axes, trials: pd.DataFrame, path: str) -> PathCollection:
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     words = [] if numeric else sorted(values.astype("string").fillna("none").unique())
     places = values.astype(float) if numeric else values.astype("string").fillna("none").map(words.index)
-    points = axis.scatter(places, trials["record_score"], c=trials["number"], cmap=_COLOURS, s=12)
+    style: Any = {"cmap": _COLOURS, "vmin": trials["number"].min(), "vmax": trials["number"].max(), "s": 12}
     pruned = trials["status"] == "pruned"
-    axis.scatter(places[pruned], trials.loc[pruned, "record_score"], s=4, color="white")
+    for part, marker in ((pruned, "x"), (~pruned, "o")):
+        here = trials[part]
+        points = axis.scatter(places[part], here["record_score"], c=here["number"], marker=marker, **style)
     if numeric and _is_logarithmic(values):
         axis.set_xscale("log")
     elif words:

@@ -18,6 +18,9 @@ LEVEL = 0.95
 BCA_FROM = 20
 """Fewest values for a BCa interval: at n = 10 it was seen to cover 89 % instead of 95 %."""
 
+FEWEST_TRIALS = 10
+"""Complete trials below which an importance says nothing."""
+
 STUDY = ["experiment", "method", "pair", "per_class"]
 
 _EXACT_UP_TO = 16
@@ -288,6 +291,19 @@ def winners_curse(confirmed: pd.DataFrame) -> pd.DataFrame:
         seen, again = float(part["origin_score"].mean()), float(part["score"].mean())
         rows.append([*key, seen, again, seen - again, *interval])
     return pd.DataFrame(rows, columns=[*STUDY, "seen", "confirmed", "curse", "low", "high"])
+
+
+def pooled_importances(importances: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread (sd, ddof 1) over the studies of each method: columns method, path, mean, sd, studies.
+
+    Args:
+        importances: columns `study` (method/pair/k), `path` and `importance`.
+    """
+    by_method = importances.assign(method=importances["study"].astype("string").str.split("/").str[0])
+    pooled = by_method.groupby(["method", "path"])["importance"].agg(["mean", "std", "size"]).reset_index()
+    return pooled.rename(columns={"std": "sd", "size": "studies"}).sort_values(
+        ["method", "mean"], ascending=[True, False], ignore_index=True
+    )
 
 
 def _noncentrality(t: float, df: int, probability: float) -> float:

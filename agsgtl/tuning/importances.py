@@ -12,10 +12,8 @@ import pandas as pd
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 
 from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.statistics import FEWEST_TRIALS
 from agsgtl.tuning.dashboard import frozen_trials
-
-FEWEST_TRIALS = 10
-"""Complete trials below which an importance says nothing."""
 
 Evaluator = Literal["ped_anova", "fanova"]
 
@@ -40,15 +38,6 @@ def hyperparameter_importances(results: Sequence[Path], evaluator: Evaluator = "
             weights, trials = _of_study(ledger, name, evaluator)
             rows += [(name, parameter, weight, trials) for parameter, weight in weights.items()]
     return pd.DataFrame(rows, columns=["study", "path", "importance", "trials"])
-
-
-def pooled_importances(importances: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread (sd, ddof 1) over the studies of each method: columns method, path, mean, sd, studies."""
-    by_method = importances.assign(method=importances["study"].str.split("/").str[0])
-    pooled = by_method.groupby(["method", "path"])["importance"].agg(["mean", "std", "size"]).reset_index()
-    return pooled.rename(columns={"std": "sd", "size": "studies"}).sort_values(
-        ["method", "mean"], ascending=[True, False], ignore_index=True
-    )
 
 
 def _of_study(ledger: Ledger, name: str, evaluator: Evaluator) -> tuple[dict[str, float], int]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from agsgtl.config import HYPERPARAMETERS, Hyperparameter, Value, configure, describe_errors
+from agsgtl.config import HYPERPARAMETERS, Hyperparameter, Value, describe_errors, require_legal
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.training.methods import Method
 from agsgtl.yamlfile import read_yaml
@@ -167,12 +167,10 @@ def _checked(known: Hyperparameter, entry: Any) -> _Float | _Int | _Categorical:
 
 
 def _require_legal(known: Hyperparameter, value: Value) -> None:
-    if known.path.startswith("model."):
-        return  # which widths fit depends on the family; the whole config is checked when it is sampled
     try:
-        configure({known.path: value}, origin="")
+        require_legal(known.path, value)
     except UserError as error:
-        raise UserError(f"'{known.path}': {str(error).removeprefix(': ').removeprefix(known.path + ': ')}") from None
+        raise UserError(f"'{known.path}': {error}") from None
 
 
 def _centre(distribution: BaseDistribution) -> Value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import optuna
@@ -26,6 +27,10 @@ from agsgtl.training import TRAINER_VERSION
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
+
+
+_distribution = cache(json_to_distribution)
+"""The distribution of a JSON text; a study's thousands of trials share few."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ class Study:
                 create_trial(
                     state=TrialState.RUNNING,
                     params=dict(ask.sampled),
-                    distributions={path: json_to_distribution(text) for path, text in ask.distributions.items()},
+                    distributions={path: _distribution(text) for path, text in ask.distributions.items()},
                     system_attrs=dict(ask.sampler_attributes),
                 )
             )

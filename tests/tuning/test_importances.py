@@ -16,7 +16,8 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Identity
 from agsgtl.seeds import Seeds
 from agsgtl.tuning.dashboard import frozen_trials, rebuild_storage
-from agsgtl.tuning.importances import hyperparameter_importances, pooled_importances
+from agsgtl.reporting.statistics import pooled_importances
+from agsgtl.tuning.importances import hyperparameter_importances
 
 STUDY = f"agsgtl/{PAIR}/3"
 
