@@ -13,7 +13,6 @@ from typing import Any
 
 from agsgtl.errors import UserError
 
-
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """How file systems say that they have no hard links (FAT, some FUSE and object stores)."""
 

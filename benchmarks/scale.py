@@ -87,6 +87,8 @@ def end_trial(folder: Any, ask: Any) -> None:
 
 def make_ledger(folder: Path, trials: int, planned: int) -> Any:
     """A ledger with so many ended trials of the planned ones, as a sweep leaves it; nothing is synced, to make it fast."""
+    from synthetic import write_confirm
+
     from agsgtl.reporting.ledger import Ledger
     from agsgtl.tuning.resolved import write_experiment
     from agsgtl.tuning.study import Study, StudyName
@@ -95,6 +97,9 @@ def make_ledger(folder: Path, trials: int, planned: int) -> Any:
     ledger = Ledger(folder / "results" / "tiny")
     with mock.patch("os.fsync"):
         write_experiment(experiment, ledger, 64, 1, cells=[])
+        for rank, method in enumerate(("lda", "target_only")):
+            tuned = trials if method == "target_only" else None
+            write_confirm(ledger.path, method, {seed: 0.5 + 0.1 * rank + seed / 1000 for seed in (41, 50)}, pair="tiny", trials=tuned)
         study = Study(StudyName("target_only", "tiny", 3), experiment, ledger, concurrency=64)
         while len(study.outcomes) < trials:
             trial, ask = study.ask()
@@ -177,20 +182,20 @@ def run_noops(folder: Path, trials: int, concurrent: int) -> None:
         tune.report({"ended_at": time.time()})
 
     queue = JobQueue(experiment, ledger, concurrent)
-    pace = _Pace(queue, len(queue.studies[0].outcomes) + 2 * concurrent, trials)
+    pace = _pace(queue, len(queue.studies[0].outcomes) + 2 * concurrent, trials)
     with mock.patch.object(cluster, "usable_cpus", lambda: concurrent), cluster.ray_session(None):
         searcher = LedgerSearcher(queue, concurrent, lambda: None)
         cluster.run_jobs(searcher, experiment.file.resources, ledger.path, [pace], noop)
     print(json.dumps(pace.found))
 
 
-def _pace_class() -> type:
+def _pace(queue: Any, first: int, last: int) -> Any:
     from ray import tune
 
     class Pace(tune.Callback):
         """Wall-clock and CPU seconds a trial between two counts of ended trials; stops the queue at the second."""
 
-        def __init__(self, queue: Any, first: int, last: int) -> None:
+        def __init__(self) -> None:
             self.queue, self.first, self.last = queue, first, last
             self.started: tuple[float, float] | None = None
             self.found: dict[str, float] = {}
@@ -209,11 +214,7 @@ def _pace_class() -> type:
             if ended >= self.last:
                 self.queue.stop()
 
-    return Pace
-
-
-def _Pace(*arguments: Any) -> Any:  # noqa: N802
-    return _pace_class()(*arguments)
+    return Pace()
 
 
 def measure_asks(folder: Path) -> list[Line]:

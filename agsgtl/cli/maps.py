@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure
+from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure, flatten
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.normalisation import fit_scaling
 from agsgtl.data.pairing import DomainPair, load_pair
@@ -207,7 +207,7 @@ def _write_run(
 ) -> TrialFolder:
     """The folder of one run with what was asked and its weights as safetensors, under our names."""
     setup = _setup(config, pair, number, ledger.path.name)
-    folder, ask = ledger.folder(setup.identity), make_ask(config, pair, setup)
+    folder, ask = ledger.folder(setup.identity), make_ask(flatten(config), pair, setup)
     there = folder.ask()
     if there is not None and there.config_hash != ask.config_hash:
         raise UserError(f"{folder.path}: holds weights for other data or settings; name another folder with --results")
@@ -222,7 +222,7 @@ def _write_run(
 
 def _record(config: Config, pair: DomainPair, number: int, watch: Stopwatch, experiment: str) -> Record:
     setup = _setup(config, pair, number, experiment)
-    ask = make_ask(config, pair, setup)
+    ask = make_ask(flatten(config), pair, setup)
     outcome = SeedOutcome(seeds=setup.seeds[0], score=None, epoch=0, epochs=0, best_score=None, best_epoch=0)
     return Record(
         identity=setup.identity,

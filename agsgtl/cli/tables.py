@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agsgtl.durable import replace_bytes
 from agsgtl.errors import UserError, did_you_mean
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ENDINGS = {"csv": "csv", "md": "md", "latex": "tex", "html": "html"}
 NUMBERS_DIFFER = 2
+VIEWS = (
+    *("methods", "classes", "labels", "ablation"),
+    *("intervals", "comparisons", "ranks", "spread", "selection", "importances"),
+)
+EVALUATORS = ("ped_anova", "fanova")
 
 Results = Annotated[list[Path], typer.Argument(help="Folders that sweeps wrote, like results/quickstart.")]
 OneResults = Annotated[Path, typer.Argument(help="A folder that a sweep wrote, like results/quickstart.")]
@@ -22,9 +30,10 @@ def table(
     results: Results,
     format: Annotated[str, typer.Option(help="csv, md, latex or html.")] = "md",
     metric: Annotated[str | None, typer.Option(help="One metric instead of four, like macro_f1.")] = None,
-    view: Annotated[str, typer.Option(help="methods, classes, labels or ablation.")] = "methods",
+    view: Annotated[str, typer.Option(help=f"One of {', '.join(VIEWS)}.")] = "methods",
     reference: Annotated[str | None, typer.Option(help="The experiment that ablations are compared with.")] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="95 % t intervals in the cells.")] = False,
+    evaluator: Annotated[str, typer.Option(help="Of importances: ped_anova or fanova.")] = "ped_anova",
     check: Annotated[
         Path | None, typer.Option(help="A .tex or .md file: which of its numbers differ from the records.")
     ] = None,
@@ -40,7 +49,7 @@ def table(
         write_frame(results, parquet)
     if check is not None:
         return _check(results, check)
-    text = _render(results, format, metric, view, reference, intervals)
+    text = _render(results, format, metric, view, reference, intervals, evaluator)
     if out is not None:
         replace_bytes(out / f"table.{ENDINGS[format]}", text.encode())
     print(text, end="")
@@ -82,23 +91,39 @@ def evaluate(
 
 
 def _render(
-    results: list[Path], format: str, metric: str | None, view: str, reference: str | None, intervals: bool
+    results: list[Path],
+    format: str,
+    metric: str | None,
+    view: str,
+    reference: str | None,
+    intervals: bool,
+    evaluator: str,
 ) -> str:
     from agsgtl.reporting.export import render
     from agsgtl.reporting.layout import lay_out
     from agsgtl.reporting.table import build_table
     from agsgtl.reporting.views import build_view
 
-    if view != "methods":
-        return render(build_view(results, view, metric, reference), format)
-    return render(lay_out(build_table(results, metric), intervals=intervals), format)
+    if view == "methods":
+        return render(lay_out(build_table(results, metric), intervals=intervals), format)
+    found = _importances(results, evaluator) if view == "importances" else None
+    return render(build_view(results, view, metric, reference, found), format)
+
+
+def _importances(results: list[Path], evaluator: str) -> pd.DataFrame:
+    """Optuna is imported here alone: every other table is made without it."""
+    from agsgtl.tuning.importances import hyperparameter_importances
+
+    if evaluator not in EVALUATORS:
+        raise UserError(f"--evaluator {evaluator}: measures no importance; {did_you_mean(evaluator, EVALUATORS)}")
+    return hyperparameter_importances(results, evaluator)  # type: ignore[arg-type]
 
 
 def _check(results: list[Path], paper: Path) -> int:
     from agsgtl.reporting.check import check_paper
 
-    findings, compared = check_paper(results, paper)
-    for finding in findings:
+    found = check_paper(results, paper)
+    for finding in found.findings:
         print(finding)
-    print(f"{paper}: {compared} numbers compared, {len(findings)} differ from the records", file=sys.stderr)
-    return NUMBERS_DIFFER if findings else 0
+    print(f"{paper}: {found}", file=sys.stderr)
+    return NUMBERS_DIFFER if found.findings else 0

@@ -1,7 +1,8 @@
 """Which numbers of a paper (.tex or .md) differ from the records.
 
 In a table row whose first cell is a row of ours, every number must be that row's, in the column and metric that header
-and caption name. Elsewhere every `mean ± sd` and every percentage with decimals must be some number of these records.
+and caption name. In running text a number is held to the methods, pairs and metrics that its sentence names; one with ±
+or % in a sentence that names none of them must be some number of these records, which says little and is counted apart.
 Numbers are compared to the decimals that the paper prints.
 """
 
@@ -11,13 +12,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell
 from agsgtl.reporting.confirmed import Confirmed, read_confirmed
 from agsgtl.reporting.layout import percent
+from agsgtl.reporting.prose import Names
 from agsgtl.reporting.rows import Row
 from agsgtl.reporting.tidy import METRICS
+
+Named = TypeVar("Named")
 
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,3}\.\d+)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.]*\w)")
 _TEX_COMMENT = re.compile(r"(?<!\\)%.*$")
@@ -45,8 +50,31 @@ class Finding:
         return f"line {self.line}: {self.printed}: {self.expected}"
 
 
-def check_paper(results: Sequence[Path], paper: Path) -> tuple[list[Finding], int]:
-    """The numbers of a paper that differ from the records, and how many numbers were compared.
+@dataclass(frozen=True)
+class Checked:
+    """What came of a check; `loosely` counts those of `compared` that were held to all numbers of the records."""
+
+    findings: tuple[Finding, ...]
+    compared: int
+    loosely: int
+    undecided: int
+
+    def __str__(self) -> str:
+        """One line for a terminal."""
+        text = f"{self.compared} numbers compared, {len(self.findings)} differ from the records"
+        if self.loosely:
+            text += (
+                f"; {self.loosely} of them only with all numbers there are, since no method or pair stands beside them"
+            )
+        if self.undecided:
+            text += (
+                f"; {self.undecided} more could not be decided (differences, intervals, settings or results: read them)"
+            )
+        return text
+
+
+def check_paper(results: Sequence[Path], paper: Path) -> Checked:
+    """The numbers of a paper that differ from the records, and how many were compared, and how well.
 
     Raises:
         UserError: the file cannot be read or is neither .tex nor .md, or as `read_confirmed`.
@@ -63,7 +91,9 @@ def check_paper(results: Sequence[Path], paper: Path) -> tuple[list[Finding], in
     for number, line in enumerate(lines, start=1):
         text = _TEX_COMMENT.sub("", line) if is_tex else line
         findings += checker.check_line(number, text, "&" if is_tex else "|")
-    return findings, checker.compared
+    findings += checker.end_paragraph()
+    ordered = tuple(sorted(findings, key=lambda finding: finding.line))
+    return Checked(ordered, checker.compared, checker.loosely, checker.undecided)
 
 
 class _Checker:
@@ -71,20 +101,27 @@ class _Checker:
 
     def __init__(self, confirmed: Confirmed) -> None:
         names = [*METRICS, *(name for name in confirmed.records.columns if name.startswith("f1:"))]
-        self._cells = {(metric, *place): c for metric in names for place, c in confirmed.cells(metric).items()}
+        self._cells = {(metric, *place): c for metric in names for place, c in confirmed.cells(metric).items() if c.n}
         self._rows = {_plain(row.name): row for row in confirmed.rows} | _unique_methods(confirmed.rows)
         self._columns = {_plain(column): column for column in (*confirmed.pairs, AVERAGE)}
+        self._names = Names(confirmed.rows, confirmed.pairs)
         self._metric: str | None = None
         self._header: list[str | None] = []
-        self.compared = 0
+        self._paragraph: dict[int, str] = {}
+        self.compared = self.loosely = self.undecided = 0
 
     def check_line(self, number: int, line: str, separator: str) -> Iterator[Finding]:
-        """The findings of one line."""
+        """The findings of one line of a table, or of the paragraph that a line ends."""
         parts = [_clean(part) for part in re.split(rf"(?<!\\){re.escape(separator)}", line.strip().strip("|"))]
         if len(parts) < 3:
-            self._remember_metric(parts)
-            yield from self._check_prose(number, parts)
+            text = " ".join(parts)
+            self._remember_metric(text)
+            if text.strip():
+                self._paragraph[number] = text
+                return
+            yield from self.end_paragraph()
             return
+        yield from self.end_paragraph()
         known = [self._columns.get(_plain(part)) for part in parts]
         if any(known):
             self._header = known
@@ -92,46 +129,79 @@ class _Checker:
         row = self._rows.get(_plain(parts[0]))
         for index, part in enumerate(parts[1:], start=1):
             column = self._header[index] if index < len(self._header) else None
+            place = _Place(_only(row), _only(column), _only(self._metric if row else None))
             for found in _NUMBER.finditer(part):
-                yield from self._compare(number, found, row, column)
+                yield from self._compare(number, found, place)
 
-    def _remember_metric(self, parts: Sequence[str]) -> None:
-        text = _plain(" ".join(parts))
+    def end_paragraph(self) -> Iterator[Finding]:
+        """The findings of the running text since the last table or empty line."""
+        for sentence in self._names.read(self._paragraph) if self._paragraph else ():
+            place = _Place(sentence.rows, sentence.columns, sentence.metrics)
+            for number, found, reading in sentence.numbers():
+                if reading == "result":
+                    yield from self._compare(number, found, place)
+                else:
+                    self.undecided += 1
+        self._paragraph = {}
+
+    def _remember_metric(self, line: str) -> None:
+        text = _plain(line)
         for metric, title in TITLES.items():
             if _plain(title.split(" (")[0]) in text and len(text) < 200:
                 self._metric, self._header = metric, []
                 return
 
-    def _check_prose(self, number: int, parts: Sequence[str]) -> Iterator[Finding]:
-        for found in _NUMBER.finditer(" ".join(parts)):
-            if found[2] or found[3]:
-                yield from self._compare(number, found, None, None)
-
-    def _compare(self, number: int, found: re.Match[str], row: Row | None, column: str | None) -> Iterator[Finding]:
+    def _compare(self, number: int, found: re.Match[str], place: _Place) -> Iterator[Finding]:
         self.compared += 1
-        metric = self._metric if row else None
-        candidates = [
-            cell
-            for (its_metric, its_row, its_column), cell in self._cells.items()
-            if cell.n and metric in (None, its_metric) and row in (None, its_row) and column in (None, its_column)
-        ]
+        self.loosely += not (place.rows or place.columns)
+        candidates = [cell for key, cell in self._cells.items() if place.admits(*key)]
         if any(_agrees(found, cell) for cell in candidates):
             return
-        where = ", ".join(
-            part for part in (row.name if row else "", column or "", TITLES.get(metric or "", "")) if part
-        )
-        expected = (
-            " or ".join(dict.fromkeys(_printed(cell) for cell in candidates)) if row and len(candidates) <= 4 else ""
-        )
-        text = found[0].strip()
+        expected = list(dict.fromkeys(map(_printed, candidates))) if place.rows and len(candidates) <= 4 else []
+        text, where = found[0].strip(), str(place)
         if expected:
-            yield Finding(number, text, f"the records say {expected} for {where}")
+            yield Finding(number, text, f"the records say {' or '.join(expected)} for {where}")
         else:
             yield Finding(number, text, f"no number of these records{f' for {where}' if where else ''}")
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Which cells a number may be: of these rows, columns and metrics; none named means any."""
+
+    rows: frozenset[Row]
+    columns: frozenset[str]
+    metrics: frozenset[str]
+
+    def admits(self, metric: str, row: Row, column: str) -> bool:
+        """Whether the cell is one of them."""
+        return (
+            (not self.metrics or metric in self.metrics)
+            and (not self.rows or row in self.rows)
+            and (not self.columns or column in self.columns)
+        )
+
+    def __str__(self) -> str:
+        """The names, for a finding."""
+        titles = [TITLES.get(metric, metric) for metric in sorted(self.metrics)]
+        kinds = (sorted(row.name for row in self.rows), sorted(self.columns), titles)
+        return ", ".join(" or ".join(names) for names in kinds if names)
+
+
+def _only(name: Named | None) -> frozenset[Named]:
+    return frozenset() if name is None else frozenset([name])
+
+
 def _agrees(found: re.Match[str], cell: Cell) -> bool:
-    return _rounds_to(cell.mean, found[1]) and (found[2] is None or _rounds_to(cell.sd, found[2]))
+    """Whether a number is this cell's, in percent or, below one, as a fraction."""
+    spread = cell.sd
+    if _rounds_to(cell.mean, found[1]) and (found[2] is None or _rounds_to(spread, found[2])):
+        return True
+    if float(found[1]) > 1 or cell.mean is None or found[3]:
+        return False
+    return _rounds_to(cell.mean / 100, found[1]) and (
+        found[2] is None or (spread is not None and _rounds_to(spread / 100, found[2]))
+    )
 
 
 def _rounds_to(fraction: float | None, printed: str) -> bool:

@@ -59,19 +59,23 @@ def write_figures(
     Raises:
         UserError: as `read_confirmed`, or the folder cannot be written to.
     """
+    frame = stored_frame(results)
+    plans = tuple(read_plan(path) for path in results)
+    confirmed = confirmed_of(frame, plans) if (frame["kind"] == "confirm").any() else None
     paths: list[Path] = []
-    for name, figure in draw_all(results, importances, notify):
+    for name, figure in draw_all(frame, confirmed, importances, notify):
         paths += save_figure(figure, out / name)
     return paths
 
 
 def draw_all(
-    results: Sequence[Path], importances: pd.DataFrame | None = None, notify: Callable[[str], None] = lambda _: None
+    frame: pd.DataFrame,
+    confirmed: Confirmed | None,
+    importances: pd.DataFrame | None = None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Named]:
-    """The pictures one by one: results, then each study's search, then scenes; see `write_figures`."""
-    frame = stored_frame(results)
-    if (frame["kind"] == "confirm").any():
-        confirmed = confirmed_of(frame, tuple(read_plan(path) for path in results))
+    """The pictures of a tidy frame one by one: results, scenes, then each study's search; see `write_figures`."""
+    if confirmed is not None:
         yield from draw_results(confirmed, frame)
         yield from draw_scenes(confirmed, notify)
     studies = sorted({_study_of(key) for key, _ in split_by(frame[frame["kind"] == "search"], STUDY)})

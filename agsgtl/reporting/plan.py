@@ -43,6 +43,11 @@ class Plan:
         """Baselines that could have been tuned and were not."""
         return tuple(method for method in self.methods if method in TUNABLE_BASELINES and method not in self.tuned)
 
+    def searched(self, method: str) -> frozenset[str]:
+        """The hyperparameters that the search of a method chose, by their paths; empty where it was not tuned."""
+        distributions = _mapping(_mapping(self.content).get("distributions"))
+        return frozenset(_mapping(distributions.get(method)))
+
 
 def read_plan(results: Path) -> Plan:
     """The plan of one experiment's results.

@@ -90,10 +90,10 @@ def marker_of(index: int) -> str:
 
 
 def fold_title(title: str, width_in: float = COLUMN_IN) -> str:
-    """A title in as many lines as a figure of this width needs, broken after commas and semicolons only.
+    r"""A title in as many lines as a figure of this width needs, broken after commas and semicolons only.
 
     >>> fold_title("source_and_target, 12 epochs, indian_pines/west_to_east")
-    'source_and_target, 12 epochs,\\nindian_pines/west_to_east'
+    'source_and_target, 12 epochs,\nindian_pines/west_to_east'
     """
     kept_together = re.sub(r"(?<![,;]) ", "\N{NO-BREAK SPACE}", title)
     lines = textwrap.wrap(kept_together, int(width_in * _LETTERS_PER_INCH), break_on_hyphens=False)

@@ -70,8 +70,9 @@ class Setup(_Document):
 class Ask(Setup):
     """Everything that decides a trial's outcome, written before the trial starts.
 
-    `lease` is the number of the driver that asked; it decides nothing. `config` holds every hyperparameter by dotted path, `sampled` the part that Optuna chose. What a sampler keeps with a
-    trial and with the study (CMA-ES its optimiser, NSGA-II the parents of a generation) is stored for the next asks.
+    `lease` is the number of the driver that asked; it decides nothing. `config` holds every hyperparameter by dotted
+    path, `sampled` the part that Optuna chose. What a sampler keeps with a trial and with the study (CMA-ES its
+    optimiser, NSGA-II the parents of a generation) is stored for the next asks.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -167,14 +168,15 @@ class ScoresFile(_Document):
     scores: tuple[Scores, ...]
 
 
-def read_document(kind: type[Document], path: Path) -> Document:
+def read_document(kind: type[Document], path: Path | str) -> Document:
     """The document in a JSON file.
 
     Raises:
         UserError: the file cannot be read, is no JSON, or does not follow the schema.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        with open(path, "rb", buffering=0) as file:
+            return kind.model_validate_json(file.read())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:

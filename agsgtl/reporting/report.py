@@ -66,7 +66,7 @@ def write_report(results: Path, importances: pd.DataFrame | None = None, out: Pa
     confirmed = confirmed_of(stored_frame([results]), (plan,))
     table = table_of(confirmed, TABLE_METRICS, [read_looks(Ledger(results))])
     skipped: list[str] = []
-    figures = [{"name": name, "png": _png(figure)} for name, figure in _limited(results, importances, skipped)]
+    figures = [{"name": name, "png": _png(figure)} for name, figure in _limited(confirmed, importances, skipped)]
     page = _template().render(
         title=plan.experiment,
         results=Markup(render(table, "html")),  # noqa: S704 - every text in it was escaped by export
@@ -106,9 +106,11 @@ def _safe(html: str) -> Markup:
     return Markup(html)  # noqa: S704
 
 
-def _limited(results: Path, importances: pd.DataFrame | None, skipped: list[str]) -> Iterator[tuple[str, Figure]]:
+def _limited(
+    confirmed: Confirmed, importances: pd.DataFrame | None, skipped: list[str]
+) -> Iterator[tuple[str, Figure]]:
     """The first pictures; a page with hundreds of them helps nobody, and `agsgtl figures` writes them all."""
-    for count, named in enumerate(draw_all([results], importances, skipped.append)):
+    for count, named in enumerate(draw_all(confirmed.frame, confirmed, importances, skipped.append)):
         if count == _MOST_FIGURES:
             skipped.append(f"Only the first {_MOST_FIGURES} pictures are shown; `agsgtl figures` writes all of them.")
             return

@@ -9,7 +9,7 @@ import pandas as pd
 
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Comparison, p_text
 from agsgtl.reporting.confirmed import Confirmed
-from agsgtl.reporting.layout import Block, Document, Sentences, interval_text, percent, words
+from agsgtl.reporting.layout import Block, Document, Sentences, Text, interval_text, percent, words
 from agsgtl.reporting.marks import compare_with_best, same_count
 from agsgtl.reporting.rows import KEYS, Row
 from agsgtl.reporting.statistics import (
@@ -25,6 +25,7 @@ from agsgtl.reporting.statistics import (
 )
 
 DEPENDENT_PAIRS = "Pairs cut from one cube are not independent of each other."
+NO_IMPORTANCES = pd.DataFrame({"study": [], "path": [], "importance": []})
 NO_REGRET = "Regret of selection is known once `agsgtl evaluate RESULTS --trials` has scored the search trials."
 
 
@@ -42,9 +43,23 @@ def interval_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
 def comparison_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
     """Every column's best row against every other with its number: sign-flip tests, effect sizes, Holm over them all."""
     found = compare_with_best(confirmed.rows, (*confirmed.pairs, AVERAGE), confirmed.cells(metric))
-    header = ("column", "A", "B", "A − B", "95 % t interval", "g", "95 % interval of g", "p", "smallest p", "Holm p", "n")
+    header = (
+        "column",
+        "A",
+        "B",
+        "A − B",
+        "95 % t interval",
+        "g",
+        "95 % interval of g",
+        "p",
+        "smallest p",
+        "Holm p",
+        "n",
+    )
     lines = tuple(_texts(_comparison_line(comparison)) for comparison in found)
-    block = Block(f"comparisons:{metric}", f"{TITLES[metric]}: the best against the others (% points)", header, lines, 3)
+    block = Block(
+        f"comparisons:{metric}", f"{TITLES[metric]}: the best against the others (% points)", header, lines, 3
+    )
     note = (
         "Exact sign-flip test paired by seed, two-sided; over pairs a seed's sign flips in all pairs at once. "
         f"Holm-adjusted over the {len(found)} comparisons above. g: Hedges' g of the paired differences."
@@ -111,8 +126,8 @@ def importance_tables(importances: pd.DataFrame, studies: Sequence[str]) -> Docu
     header = ("method", "hyperparameter", "mean", "sd over studies", "studies")
     blocks = [Block("importances", "Importance of hyperparameters, pooled (%)", header, tuple(map(_texts, pooled)), 2)]
     if each:
-        header = ("study", "hyperparameter", "importance")
-        blocks.append(Block("importances:study", "Importance, study by study (%)", header, tuple(map(_texts, each)), 2))
+        names = ("study", "hyperparameter", "importance")
+        blocks.append(Block("importances:study", "Importance, study by study (%)", names, tuple(map(_texts, each)), 2))
     notes = tuple(importance_gaps(importances, studies))
     return Document(tuple(blocks), (Sentences("note", "", notes),) if notes else ())
 
@@ -200,5 +215,5 @@ def _or_empty(fraction: float | None) -> str:
     return "" if fraction is None or pd.isna(fraction) else percent(fraction)
 
 
-def _texts(line: Iterable[str]) -> Any:
+def _texts(line: Iterable[str]) -> tuple[Text, ...]:
     return words(*line)

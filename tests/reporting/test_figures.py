@@ -23,9 +23,12 @@ from agsgtl.seeds import Seeds
 REAL = "indian_pines/west_to_east"
 
 
-def names(folder: Path, told: list[str] | None = None) -> list[str]:
+def names(folder: Path, told: list[str] | None = None, importances: pd.DataFrame | None = None) -> list[str]:
     """The names of all pictures of a ledger."""
-    return [name for name, _ in draw_all([folder], None, (told if told is not None else []).append)]
+    frame = collect([folder])
+    confirmed = figures.confirmed_of(frame) if (frame["kind"] == "confirm").any() else None
+    notify = (told if told is not None else []).append
+    return [name for name, _ in draw_all(frame, confirmed, importances, notify)]
 
 
 def test_pictures_are_written_as_png_and_pdf_with_the_size_of_a_column(tmp_path: Path) -> None:
@@ -133,4 +136,4 @@ def test_the_front_of_a_sampled_count_is_score_up_and_labels_down(tmp_path: Path
     assert front is not None
     assert front["labels.per_class"].tolist() == [1, 5]
     importances = pd.DataFrame({"study": [f"agsgtl/{PAIR}/sampled"], "path": ["labels.per_class"], "importance": [1.0]})
-    assert "importances_agsgtl" in [name for name, _ in draw_all([tmp_path / "demo"], importances)]
+    assert "importances_agsgtl" in names(tmp_path / "demo", importances=importances)

@@ -43,10 +43,11 @@ def test_an_ablation_names_what_differs_and_tests_it_paired(tmp_path: Path) -> N
     write_confirm(tmp_path / "no_attention", "agsgtl", {41: 0.45, 50: 0.53}, config={"attention.discriminator": False})
     found = build_view([tmp_path / "whole", tmp_path / "no_attention"], "ablation", reference="whole")
     lines = texts(found.blocks[0])
-    assert lines["agsgtl (whole)"][:2] == ["reference", "55.0 ± 7.1"]
-    assert lines["agsgtl (no_attention)"][:2] == ["attention.discriminator: true → false", "49.0 ± 5.7"]
+    assert lines["agsgtl"][:2] == ["whole: reference", "55.0 ± 7.1"]
+    changed = "no_attention: attention.discriminator: true → false"
+    assert lines["agsgtl, attention off"][:2] == [changed, "49.0 ± 5.7"]
     (sentence,) = found.lists[0].lines
-    assert sentence.startswith(f"{PAIR}: agsgtl (whole) − agsgtl (no_attention) = 6.0 [-6.7, 18.7]")
+    assert sentence.startswith(f"{PAIR}: agsgtl − agsgtl, attention off = 6.0 [-6.7, 18.7]")
     assert "p = .5" in sentence
 
 

@@ -14,9 +14,9 @@ from synthetic import PAIR, make_record, write_run
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Identity
+from agsgtl.reporting.statistics import pooled_importances
 from agsgtl.seeds import Seeds
 from agsgtl.tuning.dashboard import frozen_trials, rebuild_storage
-from agsgtl.reporting.statistics import pooled_importances
 from agsgtl.tuning.importances import hyperparameter_importances
 
 STUDY = f"agsgtl/{PAIR}/3"
