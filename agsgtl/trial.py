@@ -301,6 +301,7 @@ def _record(
         trainer_version=TRAINER_VERSION,
         select=setup.select,
         origin=setup.origin,
+        pair_notes=pair.notes,
         versions=versions(),
         cost=stopwatch.cost(),
         **outcome,

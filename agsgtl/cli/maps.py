@@ -234,6 +234,7 @@ def _record(config: Config, pair: DomainPair, number: int, watch: Stopwatch, exp
         trainer_version=TRAINER_VERSION,
         select=setup.select,
         outcomes=(outcome,),
+        pair_notes=pair.notes,
         versions=versions(),
         cost=watch.cost(),
     )

@@ -117,9 +117,9 @@ def _read_geotiff(path: Path) -> NDArray[Any]:
 
 def _read_envi(path: Path) -> NDArray[Any]:
     spectral = require("spectral", path)
-    _envi_header(path)
-    image = spectral.io.envi.open(str(path))
-    mapped = image.open_memmap(interleave="bip", writable=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # spectral speaks of capital letters in headers
+        mapped = spectral.io.envi.open(str(path)).open_memmap(interleave="bip", writable=False)
     if mapped is None:
         raise ValueError("its image cannot be mapped")
     return in_c_order(mapped)

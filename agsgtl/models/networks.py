@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agsgtl.config import Config
+from agsgtl.errors import UserError
 from agsgtl.models.attention import SpatialAttention
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -143,7 +144,7 @@ def build_segmenter(config: Config, bands: int, classes: int, seed: int) -> Segm
     """A fresh segmenter of the config's family, initialised by `seed`.
 
     Raises:
-        ValueError: the depthwise family cannot take this number of bands.
+        UserError: the depthwise family cannot take this number of bands.
     """
     settings, gates = config.model, config.attention
     with _seeded(seed):
@@ -151,7 +152,10 @@ def build_segmenter(config: Config, bands: int, classes: int, seed: int) -> Segm
             gate = SpatialAttention((settings.width, 2, 1), gates.floor, gates.ceiling, gates.gradient_through_gate)
             return _xavier(Segmenter(ShallowBody(bands, settings.width), classes, gate))
         if bands % SPECTRAL_GROUPS:
-            raise ValueError(f"the depthwise network needs a multiple of {SPECTRAL_GROUPS} bands, got {bands}")
+            raise UserError(
+                f"model.family depthwise needs a multiple of {SPECTRAL_GROUPS} bands, but the pair has {bands}; write `multiple_of_21: pad` "
+                "or `trim` into the pair's YAML file"
+            )
         return _xavier(Segmenter(DepthwiseBody(bands, settings.width, SPECTRAL_GROUPS), classes, None))
 
 

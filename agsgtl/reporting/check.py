@@ -25,6 +25,7 @@ from agsgtl.reporting.tidy import METRICS
 Named = TypeVar("Named")
 
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,3}\.\d+)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.]*\w)")
+_LONGEST_TITLE = 200
 _TEX_COMMENT = re.compile(r"(?<!\\)%.*$")
 _MARKUP = [
     (re.compile(r"\\\\(\[[^]]*\])?"), ""),
@@ -104,9 +105,13 @@ class _Checker:
         self._cells = {(metric, *place): c for metric in names for place, c in confirmed.cells(metric).items() if c.n}
         self._rows = {_plain(row.name): row for row in confirmed.rows} | _unique_methods(confirmed.rows)
         self._columns = {_plain(column): column for column in (*confirmed.pairs, AVERAGE)}
-        self._names = Names(confirmed.rows, confirmed.pairs)
+        classes = [name.removeprefix("f1:") for name in names if name.startswith("f1:")]
+        self._measures = {_plain(name): f"f1:{name}" for name in classes}
+        self._measures |= {_plain(title.split(" (")[0]): metric for metric, title in TITLES.items()}
+        self._names = Names(confirmed.rows, confirmed.pairs, classes)
         self._metric: str | None = None
-        self._header: list[str | None] = []
+        self._pair: str | None = confirmed.pairs[0] if len(confirmed.pairs) == 1 else None
+        self._header: list[tuple[Row | None, str | None]] = []
         self._paragraph: dict[int, str] = {}
         self.compared = self.loosely = self.undecided = 0
 
@@ -115,28 +120,25 @@ class _Checker:
         parts = [_clean(part) for part in re.split(rf"(?<!\\){re.escape(separator)}", line.strip().strip("|"))]
         if len(parts) < 3:
             text = " ".join(parts)
-            self._remember_metric(text)
+            self._remember_title(text)
             if text.strip():
                 self._paragraph[number] = text
                 return
             yield from self.end_paragraph()
             return
         yield from self.end_paragraph()
-        known = [self._columns.get(_plain(part)) for part in parts]
-        if any(known):
-            self._header = known
+        if self._remember_header(list(map(_plain, parts))):
             return
-        row = self._rows.get(_plain(parts[0]))
         for index, part in enumerate(parts[1:], start=1):
-            column = self._header[index] if index < len(self._header) else None
-            place = _Place(_only(row), _only(column), _only(self._metric if row else None))
+            place = self._place(_plain(parts[0]), index)
             for found in _NUMBER.finditer(part):
                 yield from self._compare(number, found, place)
 
     def end_paragraph(self) -> Iterator[Finding]:
         """The findings of the running text since the last table or empty line."""
         for sentence in self._names.read(self._paragraph) if self._paragraph else ():
-            place = _Place(sentence.rows, sentence.columns, sentence.metrics)
+            named = sentence.rows or sentence.columns
+            place = _Place(sentence.rows, sentence.columns, sentence.metrics or frozenset(METRICS if named else ()))
             for number, found, reading in sentence.numbers():
                 if reading == "result":
                     yield from self._compare(number, found, place)
@@ -144,12 +146,37 @@ class _Checker:
                     self.undecided += 1
         self._paragraph = {}
 
-    def _remember_metric(self, line: str) -> None:
+    def _remember_title(self, line: str) -> None:
+        """The metric and the pair that a caption or title names, for the table that follows."""
         text = _plain(line)
+        if len(text) >= _LONGEST_TITLE:
+            return
         for metric, title in TITLES.items():
-            if _plain(title.split(" (")[0]) in text and len(text) < 200:
+            if _plain(title.split(" (")[0]) in text:
                 self._metric, self._header = metric, []
-                return
+                break
+        pairs = [pair for name, pair in self._columns.items() if pair != AVERAGE and name in text]
+        self._pair = pairs[0] if len(pairs) == 1 else self._pair
+
+    def _remember_header(self, parts: Sequence[str]) -> bool:
+        """Whether a line is the header of a table with pairs as columns, or of one with methods as columns."""
+        columns = [self._columns.get(part) for part in parts]
+        rows = [self._rows.get(part) for part in parts]
+        if any(columns):
+            self._header = [(None, column) for column in columns]
+        elif any(rows[1:]) and not rows[0]:
+            self._header = [(row, self._pair) for row in rows]
+        else:
+            return False
+        return True
+
+    def _place(self, first: str, index: int) -> _Place:
+        """What a cell of a table must be, from the first cell of its line and the header of its column."""
+        row, column = self._header[index] if index < len(self._header) else (None, None)
+        if row is not None:
+            return _Place(_only(row), _only(column), _only(self._measures.get(first)))
+        named = self._rows.get(first)
+        return _Place(_only(named), _only(column), _only(self._metric if named else None))
 
     def _compare(self, number: int, found: re.Match[str], place: _Place) -> Iterator[Finding]:
         self.compared += 1

@@ -15,12 +15,13 @@ RESULT = re.compile(r"(?<![\w.,=<>/])(?<![=<>]\s)(\d{1,3}(?:\.\d+)?)(?:\s*±\s*(
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=[A-Z`$\[(])")
 _DIFFERENCE = re.compile(r"^\W*(percentage |percent |% )?(points?|pp)\b")
+_INTERVAL = re.compile(r"^\s*(%\s*)?(t |BCa |confidence )?(intervals?|CIs?)\b")
 _BY = re.compile(r"\b(by|of the|than)\s*$")
 _WORDS_TOO = frozenset({"paper"})
 """Methods whose name is a word of any paper; only a table row can mean them."""
 
 _AVERAGES = re.compile(r"\b(on average|averaged?|mean over (the |all )?pairs)\b")
-_METRICS = {metric: re.compile(rf"\b{title.split(' (')[0]}\b", re.I) for metric, title in TITLES.items()}
+_METRICS = [(re.compile(rf"\b{title.split(' (')[0]}\b", re.I), metric) for metric, title in TITLES.items()]
 
 Reading = Literal["result", "maybe", "no"]
 
@@ -51,6 +52,8 @@ class Sentence:
         """`maybe` is a number that could be a result and cannot be told from a difference, an interval or a setting."""
         marked = bool(found[2] or (found[3] and "." in found[1]))
         before, after = self.text[: found.start()], self.text[found.end() :]
+        if _INTERVAL.match(after):
+            return "no"
         is_difference = bool(_DIFFERENCE.match(after) or _BY.search(before.lower()))
         in_brackets = before.count("[") > before.count("]")
         if (is_difference or in_brackets) and (marked or self.names_something):
@@ -67,9 +70,10 @@ class Sentence:
 class Names:
     """The names that a paper may use in running text for the rows, columns and metrics of a table."""
 
-    def __init__(self, rows: Iterable[Row], pairs: Sequence[str]) -> None:
+    def __init__(self, rows: Iterable[Row], pairs: Sequence[str], classes: Sequence[str]) -> None:
         self._rows = [(_spelling(row.method), row) for row in rows if row.method not in _WORDS_TOO]
         self._pairs = [(re.compile(_either(pair), re.I), pair) for pair in pairs]
+        self._classes = [(_spelling(name), f"f1:{name}") for name in classes]
         self._only = frozenset((*pairs, AVERAGE)) if len(pairs) == 1 else frozenset[str]()
 
     def read(self, lines: Mapping[int, str]) -> Iterator[Sentence]:
@@ -90,7 +94,7 @@ class Names:
             line_of,
             frozenset(row for pattern, row in self._rows if pattern.search(text)),
             columns or self._only,
-            frozenset(metric for metric, pattern in _METRICS.items() if pattern.search(text)),
+            frozenset(metric for pattern, metric in [*self._classes, *_METRICS] if pattern.search(text)),
         )
 
 

@@ -133,7 +133,7 @@ class Cost(_Document):
 
 
 class Record(_Document):
-    """One trial's outcome. `score` is the mean over its seeds of the kept epochs' selection scores."""
+    """One trial's outcome. `pair_notes` say how the pair was made (bands matched, pools parted); `score` is the mean over its seeds of the kept epochs' selection scores."""
 
     schema_version: int = SCHEMA_VERSION
     identity: Identity
@@ -149,6 +149,7 @@ class Record(_Document):
     best_score: float | None = None
     outcomes: tuple[SeedOutcome, ...] = ()
     origin: Origin | None = None
+    pair_notes: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
     cost: Cost
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from agsgtl.config import Config, configure, flatten
 from agsgtl.data.mapped import map_pair
-from agsgtl.data.vault import LabelVault
+from agsgtl.data.pools import LabelImage
+from agsgtl.data.vault import DrawnBy, LabelVault
 from agsgtl.durable import move_folder
 from agsgtl.evaluation.metrics import score_class_map
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from agsgtl.reporting.record import Ask, Identity, Origin, Setup
+from agsgtl.reporting.record import Ask, Identity, Origin, Record, Setup
 from agsgtl.reporting.vaultlog import Purpose, append_opening
 from agsgtl.seeds import Seeds, derive_seed
 from agsgtl.trial import make_ask
@@ -102,7 +103,7 @@ def score_records(
     Raises:
         UserError: the pair's files have changed since the record was made.
     """
-    vaults: dict[str, LabelVault] = {}
+    opened: dict[tuple[str, str, DrawnBy | None], LabelImage] = {}
     scored = 0
     for folder in folders:
         record = folder.record()
@@ -110,13 +111,22 @@ def score_records(
             continue
         append_opening(ledger, folder, purpose)
         name = record.identity.pair
-        if name not in vaults:
-            vaults[name] = LabelVault(pair_files.get(name, name))
-        labels = vaults[name].test_labels(record.pair_fingerprint)
-        class_names = map_pair(ledger.path, name).class_names
-        folder.write_scores(tuple(score_class_map(seed, labels, class_names) for seed in folder.class_map()))
+        pair = map_pair(ledger.path, name)
+        scores = []
+        for outcome, class_map in zip(record.outcomes, folder.class_map(), strict=True):
+            drawn = _drawn_by(record, outcome.seeds.labels) if pair.tests_on_the_rest else None
+            key = (name, record.pair_fingerprint, drawn)
+            if key not in opened:
+                opened[key] = LabelVault(pair_files.get(name, name)).test_labels(record.pair_fingerprint, drawn)
+            scores.append(score_class_map(class_map, opened[key], pair.class_names))
+        folder.write_scores(tuple(scores))
         scored += 1
     return scored
+
+
+def _drawn_by(record: Record, label_seed: int) -> DrawnBy:
+    per_class, validation = (int(record.config[f"labels.{name}"]) for name in ("per_class", "validation_per_class"))
+    return DrawnBy(per_class, validation, label_seed)
 
 
 def missing_cells(experiment: Experiment, ledger: Ledger, choices: Iterable[Choice]) -> list[str]:

@@ -249,6 +249,13 @@ def _check_whole(experiment: Experiment) -> None:
             f"{origin}: a trial computes with runtime.threads {base.runtime.threads}, but resources.cpu gives it "
             f"{file.resources.cpu}; raise resources.cpu"
         )
+    unsearchable = [name for name, pair in experiment.pairs.items() if pair.tests_on_the_rest]
+    if experiment.spaces and unsearchable:
+        raise UserError(
+            f"{origin}: {', '.join(unsearchable)}: with `split: authors` every pixel that a seed does not draw is a test pixel, so a "
+            "search would train on pixels that the next seed tests on; search on another split, and confirm on this one with "
+            "search.spaces: {}"
+        )
     _check_selection(experiment, base)
     _check_label_counts(experiment, base)
     for name, space in experiment.spaces.items():

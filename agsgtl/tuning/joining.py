@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 import uuid
 from collections.abc import Iterable, Mapping
@@ -50,15 +51,15 @@ def require_reachable(address: str) -> None:
         )
     try:
         found = canonicalize_bootstrap_address(address)
-        if found is None:
-            raise ConnectionError
+        host, _, port = (found or "").rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()  # Ray's client would try for 40 s
         GcsClient(address=found).get_all_node_info(timeout=CONNECT_S)
     except AuthenticationError:
         raise UserError(
             f"--address {address}: the cluster refuses this token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file "
             "with the token that its nodes were started with"
         ) from None
-    except (RpcError, ConnectionError, ValueError):
+    except (RpcError, OSError, ValueError):
         raise UserError(
             f"--address {address}: no Ray cluster answers there; is its head node up? start one as cluster/README.md says"
         ) from None

@@ -6,6 +6,7 @@ import pytest
 import torch
 from quick import quick_config
 
+from agsgtl.errors import UserError
 from agsgtl.models.networks import build_discriminator, build_segmenter
 
 FAMILIES = {
@@ -45,7 +46,7 @@ def test_xavier_gain_is_sqrt_two_in_encoders_and_one_elsewhere() -> None:
 
 
 def test_depthwise_refuses_bands_that_its_groups_do_not_divide() -> None:
-    with pytest.raises(ValueError, match="multiple of 21 bands, got 40"):
+    with pytest.raises(UserError, match="multiple of 21 bands, but the pair has 40"):
         build_segmenter(quick_config(**FAMILIES["depthwise"]), 40, 3, seed=0)
 
 

@@ -43,6 +43,16 @@ def test_a_changed_number_is_found_with_its_place_and_the_truth(
     assert "83.0" in changed.splitlines()[finding.line - 1]
 
 
+def test_a_table_of_classes_is_held_to_its_pair_class_and_method(folder: Path, tmp_path: Path) -> None:
+    paper = tmp_path / "paper.md"
+    lines = "| class | fine_tune | AGSGTL |\n|---|---|---|\n| corn | 51.0 | 71.0 |\n| Macro F1 | 71.0 | 71.0 |\n"
+    paper.write_text(f"F1 of each class, toy/a_to_b\n\n{lines}")
+    found = check_paper([folder], paper)
+    assert (found.compared, found.loosely) == (4, 0)
+    assert [(finding.line, finding.printed) for finding in found.findings] == [(5, "71.0"), (6, "71.0")]
+    assert "61.0 ± 1.0 for agsgtl, toy/a_to_b, f1:corn" in str(found.findings[0])
+
+
 def test_a_number_in_the_wrong_column_or_metric_is_found(folder: Path, tmp_path: Path) -> None:
     paper = tmp_path / "paper.md"
     paper.write_text("Macro F1\n\n| | toy/a_to_b | toy/b_to_a |\n|---|---|---|\n| AGSGTL | 81.0 | 81.0 |\n")
