@@ -39,6 +39,9 @@ from agsgtl.reporting.tidy import split_by
 Named = tuple[str, Figure]
 """A file name without its ending, and the picture."""
 
+Wanted = Callable[[str], bool]
+"""Whether one more picture of a kind (`confusion`, `history`, ...) is to be drawn."""
+
 _MOST_CURVES = 8
 
 
@@ -73,18 +76,19 @@ def draw_all(
     confirmed: Confirmed | None,
     importances: pd.DataFrame | None = None,
     notify: Callable[[str], None] = lambda _: None,
+    wanted: Wanted = lambda _: True,
 ) -> Iterator[Named]:
     """The pictures of a tidy frame one by one: results, scenes, then each study's search; see `write_figures`."""
     if confirmed is not None:
-        yield from draw_results(confirmed, frame)
-        yield from draw_scenes(confirmed, notify)
+        yield from draw_results(confirmed, frame, wanted)
+        yield from draw_scenes(confirmed, notify, wanted)
     studies = sorted({_study_of(key) for key, _ in split_by(frame[frame["kind"] == "search"], STUDY)})
     for line in importance_gaps(importances, studies):
         notify(line)
-    yield from draw_searches(frame, importances)
+    yield from draw_searches(frame, importances, wanted)
 
 
-def draw_results(confirmed: Confirmed, frame: pd.DataFrame) -> Iterator[Named]:
+def draw_results(confirmed: Confirmed, frame: pd.DataFrame, wanted: Wanted = lambda _: True) -> Iterator[Named]:
     """Accuracy by labelled count, ranks over pairs, confusion matrices and learning curves."""
     curve = plot_accuracy_by_labels(confirmed, "macro_f1", sampled_front(frame))
     if curve is not None:
@@ -96,49 +100,43 @@ def draw_results(confirmed: Confirmed, frame: pd.DataFrame) -> Iterator[Named]:
     for row in confirmed.rows:
         for pair in confirmed.pairs:
             records = _records(confirmed, row.key, pair)
-            name = f"{row.name}_{pair}"
-            scores = [
-                TrialFolder(_folder(record)).scores()[0]
-                for _, record in records.iterrows()
-                if pd.notna(record["macro_f1"])
-            ]
-            if scores:
-                counts = np.sum([np.array(one.confusion_matrix) for one in scores], axis=0)
-                title = f"{row.name}, {pair}, {len(scores)} seeds"
-                yield slug(f"confusion_{name}"), plot_confusion(counts, scores[0].class_names, title)
-            curves = {
-                str(r["number"]): TrialFolder(_folder(r)).progress() for _, r in records.head(_MOST_CURVES).iterrows()
-            }
-            if any(curves.values()):
-                kept = {str(r["number"]): int(r["epoch"]) for _, r in records.iterrows() if pd.notna(r["epoch"])}
-                yield slug(f"curves_{name}"), plot_learning_curves(curves, kept, f"{row.name}, {pair}")
+            title = f"{row.name}, {pair}"
+            if records["macro_f1"].notna().any() and wanted("confusion"):
+                yield slug(f"confusion_{row.name}_{pair}"), _draw_confusion(records, title)
+            if any((_folder(record) / "progress.jsonl").exists() for _, record in records.iterrows()) and wanted(
+                "curves"
+            ):
+                yield slug(f"curves_{row.name}_{pair}"), _draw_curves(records, title)
 
 
-def draw_searches(frame: pd.DataFrame, importances: pd.DataFrame | None) -> Iterator[Named]:
-    """History, parallel coordinates, importances and slices of every study."""
+def draw_searches(
+    frame: pd.DataFrame, importances: pd.DataFrame | None, wanted: Wanted = lambda _: True
+) -> Iterator[Named]:
+    """History, parallel coordinates, slices and importances of every study."""
     search = frame[frame["kind"] == "search"]
-    for (experiment, method, pair, per_class), study in split_by(search, STUDY):
-        k = "sampled" if pd.isna(per_class) else f"k{per_class}"
-        name, title = (
-            f"{experiment}_{method}_{pair}_{k}",
-            f"{method}, {pair}, {k.replace('k', 'k = ', 1) if k[0] == 'k' else k}",
-        )
-        yield slug(f"history_{name}"), plot_history(study, title)
-        weights = _weights_of(importances, _study_of((experiment, method, pair, per_class)))
-        top = list(weights.index[:2]) or searched_paths(study)[:2]
-        for kind, figure in (("parallel", plot_parallel(study, title)), ("slices", plot_slices(study, top, title))):
-            if figure is not None:
-                yield slug(f"{kind}_{name}"), figure
+    for key, study in split_by(search, STUDY):
+        experiment, method, pair, per_class = key
+        sampled = pd.isna(per_class)
+        name = f"{experiment}_{method}_{pair}_{'sampled' if sampled else f'k{per_class}'}"
+        title = f"{method}, {pair}, {'k sampled' if sampled else f'k = {per_class}'}"
+        top = list(_weights_of(importances, _study_of(key)).index[:2]) or searched_paths(study)[:2]
+        if wanted("history"):
+            yield slug(f"history_{name}"), plot_history(study, title)
+        if searched_paths(study) and study["record_score"].notna().any():
+            if wanted("parallel"):
+                yield slug(f"parallel_{name}"), plot_parallel(study, title)
+            if wanted("slices"):
+                yield slug(f"slices_{name}"), plot_slices(study, top, title)
     if importances is not None and len(importances):
         methods = importances["study"].str.split("/").str[0]
         for method in sorted(set(methods)):
-            yield (
-                slug(f"importances_{method}"),
-                plot_importances(importances[methods == method], f"{method}, all studies"),
-            )
+            picture = plot_importances(importances[methods == method], f"{method}, all studies")
+            yield slug(f"importances_{method}"), picture
 
 
-def draw_scenes(confirmed: Confirmed, notify: Callable[[str], None]) -> Iterator[Named]:
+def draw_scenes(
+    confirmed: Confirmed, notify: Callable[[str], None], wanted: Wanted = lambda _: True
+) -> Iterator[Named]:
     """Class maps beside false colours, test labels and errors, and attention maps: the median seed of each cell.
 
     Only records with scores are drawn: the vault was opened for them.
@@ -156,15 +154,13 @@ def draw_scenes(confirmed: Confirmed, notify: Callable[[str], None]) -> Iterator
             record = scored.iloc[(len(scored) - 1) // 2]
             folder = TrialFolder(_folder(record))
             name = f"{row.name}_{pair_name}_seed{record['number']}"
-            if (folder.path / "class_map.npy").exists():
-                class_map = folder.class_map()[0]
-                yield (
-                    slug(f"map_{name}"),
-                    plot_maps(pair.target_cube, test_labels, class_map, pair.class_names, pair.colours),
-                )
-            if (folder.path / "maps" / "target" / "attention.npy").exists():
-                gate = np.load(folder.path / "maps" / "target" / "attention.npy", allow_pickle=False)
-                yield slug(f"attention_{name}"), plot_attention(gate, pair.target_cube, row.name)
+            if (folder.path / "class_map.npy").exists() and wanted("map"):
+                named = (pair.class_names, pair.colours)
+                yield slug(f"map_{name}"), plot_maps(pair.target_cube, test_labels, folder.class_map()[0], *named)
+            gate = folder.path / "maps" / "target" / "attention.npy"
+            if gate.exists() and wanted("attention"):
+                values = np.load(gate, allow_pickle=False)
+                yield slug(f"attention_{name}"), plot_attention(values, pair.target_cube, row.name)
 
 
 def sampled_front(frame: pd.DataFrame) -> pd.DataFrame | None:
@@ -184,6 +180,21 @@ def sampled_front(frame: pd.DataFrame) -> pd.DataFrame | None:
 def slug(name: str) -> str:
     """A file name of plain characters."""
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+
+
+def _draw_confusion(records: pd.DataFrame, title: str) -> Figure:
+    """The confusion matrix summed over the seeds with scores."""
+    scored = records[records["macro_f1"].notna()]
+    scores = [TrialFolder(_folder(record)).scores()[0] for _, record in scored.iterrows()]
+    counts = np.sum([np.array(one.confusion_matrix) for one in scores], axis=0)
+    return plot_confusion(counts, scores[0].class_names, f"{title}, {len(scores)} seeds")
+
+
+def _draw_curves(records: pd.DataFrame, title: str) -> Figure:
+    first = records.head(_MOST_CURVES)
+    curves = {str(record["number"]): TrialFolder(_folder(record)).progress() for _, record in first.iterrows()}
+    kept = {str(r["number"]): int(r["epoch"]) for _, r in records.iterrows() if pd.notna(r["epoch"])}
+    return plot_learning_curves(curves, kept, title)
 
 
 def _study_of(key: tuple[Any, ...]) -> str:

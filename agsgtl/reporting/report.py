@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ from agsgtl.reporting.table import TABLE_METRICS, table_of
 from agsgtl.reporting.vaultlog import read_looks
 from agsgtl.reporting.views import class_tables, label_tables
 
-_MOST_FIGURES = 60
+_MOST_OF_A_KIND = 8
 _PNG_DPI = 110
 _PAIRS_WITH_RANKS = 2
 """Ranks are told over more pairs than this."""
@@ -109,12 +110,18 @@ def _safe(html: str) -> Markup:
 def _limited(
     confirmed: Confirmed, importances: pd.DataFrame | None, skipped: list[str]
 ) -> Iterator[tuple[str, Figure]]:
-    """The first pictures; a page with hundreds of them helps nobody, and `agsgtl figures` writes them all."""
-    for count, named in enumerate(draw_all(confirmed.frame, confirmed, importances, skipped.append)):
-        if count == _MOST_FIGURES:
-            skipped.append(f"Only the first {_MOST_FIGURES} pictures are shown; `agsgtl figures` writes all of them.")
-            return
-        yield named
+    """The first pictures of each kind; a page with hundreds of them helps nobody."""
+    asked: Counter[str] = Counter()
+
+    def wanted(kind: str) -> bool:
+        asked[kind] += 1
+        return asked[kind] <= _MOST_OF_A_KIND
+
+    yield from draw_all(confirmed.frame, confirmed, importances, skipped.append, wanted)
+    if any(count > _MOST_OF_A_KIND for count in asked.values()):
+        skipped.append(
+            f"Only the first {_MOST_OF_A_KIND} pictures of a kind are shown; `agsgtl figures` writes all of them."
+        )
 
 
 def _png(figure: Figure) -> str:

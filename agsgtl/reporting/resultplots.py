@@ -67,13 +67,13 @@ def plot_ranks(ranks: Ranks) -> Figure:
     axis.hlines(range(len(ordered)), 0.8, [rank for _, rank in ordered], color="#BBBBBB", linewidth=0.8)
     axis.plot([rank for _, rank in ordered], range(len(ordered)), marker_of(0), color=colour_of(0))
     axis.set_yticks(range(len(ordered)), [f"{name} ({rank:.2f})" for name, rank in ordered])
-    axis.set_xlabel(f"mean rank over {ranks.pairs} pairs (1 = best)")
+    axis.set_xlabel(f"mean rank over {ranks.pairs} pairs (1 = best)", loc="right")
     if ranks.critical_difference is not None:
         best = ordered[-1][1]
         axis.axvspan(best, best + ranks.critical_difference, color=colour_of(5), alpha=0.25, linewidth=0)
-        axis.set_title(f"shaded: critical difference {ranks.critical_difference:.2f} from the best")
+        axis.set_title(f"shaded: critical difference {ranks.critical_difference:.2f} from the best", x=1, ha="right")
     else:
-        axis.set_title(f"description only: a test needs {ranks.needed} pairs")
+        axis.set_title(f"description only: a test needs {ranks.needed} pairs", x=1, ha="right")
     return figure
 
 

@@ -59,16 +59,14 @@ def plot_history(study: pd.DataFrame, title: str) -> Figure:
 
 
 @styled
-def plot_parallel(study: pd.DataFrame, title: str, most: int = 8) -> Figure | None:
-    """Parallel coordinates of the searched hyperparameters, coloured by score; None where nothing was searched.
+def plot_parallel(study: pd.DataFrame, title: str, most: int = 8) -> Figure:
+    """Parallel coordinates of the searched hyperparameters, of which there must be one, coloured by score.
 
     Pruned trials are dotted: their score is that of the epoch at which they stopped.
     """
     trials = per_trial(study)
     trials = trials[trials["record_score"].notna()].sort_values("record_score")
     paths = searched_paths(study)[:most]
-    if not paths or trials.empty:
-        return None
     shown = trials.iloc[np.unique(np.linspace(0, len(trials) - 1, _MOST_LINES).astype(int))]
     if len(shown) < len(trials):
         title += f" ({len(shown)} of {len(trials)} trials, evenly by rank)"
@@ -98,17 +96,16 @@ def plot_importances(importances: pd.DataFrame, title: str) -> Figure:
         values = importances.loc[importances["path"] == path, "importance"]
         axis.plot(values, [index] * len(values), "o", color=colour_of(0), markersize=3, clip_on=False)
     axis.set_yticks(range(len(means)), list(means.index))
-    axis.set(xlabel="importance (dots: studies, bar: mean)", title=fold_title(title), xlim=(0, None))
+    axis.set(title=fold_title(title), xlim=(0, None))
+    axis.set_xlabel("importance (dots: studies, bar: mean)", loc="right")
     return figure
 
 
 @styled
-def plot_slices(study: pd.DataFrame, paths: Sequence[str], title: str) -> Figure | None:
-    """Score against each of some hyperparameters; None where there are none."""
+def plot_slices(study: pd.DataFrame, paths: Sequence[str], title: str) -> Figure:
+    """Score against each of some hyperparameters, one at least."""
     trials = per_trial(study)
     trials = trials[trials["record_score"].notna()]
-    if not paths or trials.empty:
-        return None
     figure, axes = new_figure(COLUMN_IN if len(paths) == 1 else PAGE_IN * 0.7, 2.2, 1, len(paths), sharey=True)
     for axis, path in zip(axes, paths, strict=True):
         points = _draw_slice(axis, trials, path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 from statsmodels.stats.multitest import multipletests
 
 LEVEL = 0.95
@@ -97,8 +97,9 @@ def t_interval(values: Sequence[float] | Vector, level: float = LEVEL) -> Interv
     """
     if len(values) < 2:
         return None
-    mean, half = np.mean(values), stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
-    return (float(mean - half), float(mean + half))
+    n, mean = len(values), float(np.mean(values))
+    half = float(special.stdtrit(n - 1, (1 + level) / 2) * np.std(values, ddof=1) / math.sqrt(n))
+    return (mean - half, mean + half)
 
 
 def bca_interval(values: Sequence[float] | Vector, level: float = LEVEL) -> Interval | None:
@@ -311,7 +312,7 @@ def _noncentrality(t: float, df: int, probability: float) -> float:
     span = 8.0 * math.sqrt(1 + t * t / (2 * df))
 
     def excess(noncentrality: float) -> float:
-        below = float(stats.nct.cdf(t, df, noncentrality))
+        below = float(special.nctdtr(df, noncentrality, t))
         # SciPy gives NaN in the far tails, where the answer is 0 or 1.
         return (below if math.isfinite(below) else float(noncentrality < t)) - probability
 

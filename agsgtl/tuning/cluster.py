@@ -19,6 +19,8 @@ from typing import Any
 import ray
 from ray import tune
 from ray._private import ray_constants
+from ray.tune.execution import tune_controller
+from ray.tune.utils.object_cache import _ObjectCache
 
 from agsgtl.errors import UserError
 from agsgtl.tuning.experiment import Resources
@@ -193,7 +195,8 @@ def run_jobs(
         ),
     )
     try:
-        tuner.fit()
+        with _keeping_idle_actors():
+            tuner.fit()
     finally:
         shutil.rmtree(storage, ignore_errors=True)
 
@@ -201,6 +204,39 @@ def run_jobs(
 def work_config(config: dict[str, Any]) -> None:
     """The trainable: Ray's config holds one job."""
     work(config["job"])
+
+
+class _IdleActors(_ObjectCache):  # type: ignore[misc]
+    """Tune's idle actors, all kept; Tune itself keeps one, so that of two trials that end together one costs a new process.
+
+    An idle actor holds its resources, so Tune's own rule counts as soon as a trial waits that could not use any of them.
+    """
+
+    def cache_object(self, key: Any, obj: Any) -> bool:
+        """Keeps the actor of a trial that has ended, where it is not in the way."""
+        if self._is_in_the_way():
+            return bool(super().cache_object(key, obj))
+        self._cached_objects[key].append(obj)
+        self._num_cached_objects += 1
+        return True
+
+    def flush_cached_objects(self, force_all: bool = False) -> Iterator[Any]:
+        """The actors to end now."""
+        if force_all or self._is_in_the_way():
+            yield from super().flush_cached_objects(force_all)
+
+    def _is_in_the_way(self) -> bool:
+        return any(waiting > 0 and not self._cached_objects[key] for key, waiting in list(self._max_num_objects.items()))
+
+
+@contextmanager
+def _keeping_idle_actors() -> Iterator[None]:
+    before = tune_controller._ObjectCache
+    tune_controller._ObjectCache = _IdleActors
+    try:
+        yield
+    finally:
+        tune_controller._ObjectCache = before
 
 
 class _Needs:

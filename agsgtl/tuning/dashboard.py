@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,11 +40,16 @@ def rebuild_storage(results: Path, storage: Path) -> str:
     url = f"sqlite:///{storage}"
     for name in names:
         study = optuna.create_study(study_name=name, storage=url, direction="maximize")
-        method, pair = name.split("/", 1)[0], name.split("/", 1)[1].rsplit("/", 1)[0]
-        for key, value in {"method": method, "pair": pair, "k": name.rsplit("/", 1)[1]}.items():
+        trials = list(frozen_trials(ledger, name))
+        method, _, rest = name.partition("/")
+        pair, _, k = rest.rpartition("/")
+        seeds = trials[0].user_attrs["seeds"] if trials else []
+        for key, value in {"method": method, "pair": pair, "k": k, "seeds": seeds}.items():
             study.set_user_attr(key, value)
-        study.set_metric_names(["selection score"])
-        study.add_trials(list(frozen_trials(ledger, name)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(["selection score"])
+        study.add_trials(trials)
     return url
 
 

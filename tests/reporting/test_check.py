@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from synthetic import write_ledger
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.check import check_paper
@@ -14,9 +13,9 @@ from agsgtl.reporting.table import build_table
 from agsgtl.reporting.views import build_view
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_ledger(tmp_path / "demo")
+@pytest.fixture(scope="session")
+def folder(demo: Path) -> Path:
+    return demo
 
 
 @pytest.mark.parametrize(("format", "suffix"), [("latex", "tex"), ("md", "md")])

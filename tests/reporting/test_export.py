@@ -50,16 +50,16 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
         assert str(tmp_path) not in render(one, format)
 
 
-def test_csv_reads_back_with_metrics_as_blocks(tmp_path: Path) -> None:
-    lines = list(csv.reader(io.StringIO(render(build_table([write_ledger(tmp_path / "demo")]), "csv"))))
+def test_csv_reads_back_with_metrics_as_blocks(demo: Path) -> None:
+    lines = list(csv.reader(io.StringIO(render(build_table([demo]), "csv"))))
     assert lines[0] == ["metric", "method", "tuned", PAIR, "toy/b_to_a", "average"]
     assert lines[1] == ["macro_f1", "source_only", "", "41.0 ± 1.0 †", "51.0 ± 1.0 †", "46.0 ± 1.0 †"]
     assert ["mean_iou", "agsgtl", "10 trials", "69.0 ± 1.0", "79.0 ± 1.0", "74.0 ± 1.0"] in lines
     assert {len(line) for line in lines} == {6}
 
 
-def test_markdown_has_a_section_a_metric(tmp_path: Path) -> None:
-    text = render(build_table([write_ledger(tmp_path / "demo")]), "md")
+def test_markdown_has_a_section_a_metric(demo: Path) -> None:
+    text = render(build_table([demo]), "md")
     assert "### Macro F1 (%)" in text
     assert "### Overall accuracy (%)" in text
     assert "| <u>61.0 ± 1.0</u> † |" in text
@@ -67,8 +67,8 @@ def test_markdown_has_a_section_a_metric(tmp_path: Path) -> None:
     assert "| agsgtl | 10 trials | **71.0 ± 1.0** | **81.0 ± 1.0** | **76.0 ± 1.0** |" in text
 
 
-def test_latex_escapes_names_and_uses_booktabs(tmp_path: Path) -> None:
-    text = render(build_table([write_ledger(tmp_path / "demo")]), "latex")
+def test_latex_escapes_names_and_uses_booktabs(demo: Path) -> None:
+    text = render(build_table([demo]), "latex")
     assert r"source\_only &  & 41.0 $\pm$ 1.0" in text
     assert r"\toprule" in text
     assert "toy/a_to_b" not in text
@@ -97,6 +97,6 @@ def test_html_colours_states_apart_and_escapes(tmp_path: Path) -> None:
     assert "<b>" not in text
 
 
-def test_an_unknown_format_is_named(tmp_path: Path) -> None:
+def test_an_unknown_format_is_named(demo: Path) -> None:
     with pytest.raises(UserError, match="--format markdown"):
-        render(build_table([write_ledger(tmp_path / "demo")]), "markdown")
+        render(build_table([demo]), "markdown")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from synthetic import PAIR, write_confirm, write_experiment, write_ledger, write_search
+from synthetic import PAIR, write_confirm, write_experiment, write_search
 
 from agsgtl.reporting.cells import AVERAGE, Table
 from agsgtl.reporting.ledger import Ledger
@@ -49,8 +49,8 @@ def test_daggers_stand_in_the_first_metric_only_so_that_holm_covers_all_of_them(
     assert len(table.comparisons) == 1
 
 
-def test_three_seeds_cannot_tell_anything_and_the_note_says_so(tmp_path: Path) -> None:
-    table = build_table([write_ledger(tmp_path / "demo")])
+def test_three_seeds_cannot_tell_anything_and_the_note_says_so(demo: Path) -> None:
+    table = build_table([demo])
     assert marks(table, "source_only") == {"dagger"}
     note = " ".join(table.note)
     assert ".25 at n = 3" in note

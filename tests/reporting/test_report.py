@@ -5,23 +5,27 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from synthetic import PAIR, write_confirm, write_ledger, write_search
 
+from agsgtl.reporting import report
 from agsgtl.reporting.report import write_report
 
 IMPORTANCES = pd.DataFrame({"study": [f"agsgtl/{PAIR}/3"], "path": ["loss.entropy"], "importance": [1.0]})
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = write_ledger(tmp_path_factory.mktemp("report") / "demo", trials=4)
     write_confirm(folder, "<script>alert(1)</script>", {41: 0.5})
     write_search(folder, "agsgtl", [0.5, 0.6], test=[[0.7, 0.72], [0.6, 0.62]])
-    return write_report(folder, IMPORTANCES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_MOST_OF_A_KIND", 2)
+        yield write_report(folder, IMPORTANCES)
 
 
 def test_the_report_holds_tables_statistics_protocol_and_commands(page: Path) -> None:
@@ -33,6 +37,10 @@ def test_the_report_holds_tables_statistics_protocol_and_commands(page: Path) ->
         "Winner",
         "Regret of selection",
         "confirm_cells",
+        "Hedges&#39; g",
+        "Importance of hyperparameters, pooled (%)",
+        "No importances of",
+        "Only the first 2 pictures of a kind are shown",
     ):
         assert expected in text
     assert f"agsgtl run {PAIR} --method agsgtl --seed 41" in text

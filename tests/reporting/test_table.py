@@ -26,8 +26,8 @@ def names(table: Table) -> list[str]:
     return [row.name for row in table.rows]
 
 
-def test_a_cell_is_mean_and_sample_sd_over_seeds(tmp_path: Path) -> None:
-    table = build_table([write_ledger(tmp_path / "demo")])
+def test_a_cell_is_mean_and_sample_sd_over_seeds(demo: Path) -> None:
+    table = build_table([demo])
     found = cell(table, "agsgtl", PAIR)
     assert (found.n, found.planned, found.state) == (3, 3, "complete")
     assert found.mean == pytest.approx(0.71)
@@ -106,8 +106,8 @@ def test_several_k_are_several_rows(tmp_path: Path) -> None:
     assert any("3 + 5 or 10 + 5" in line for line in table.note)
 
 
-def test_the_note_says_who_was_tuned_and_how_much(tmp_path: Path) -> None:
-    note = " ".join(build_table([write_ledger(tmp_path / "demo")]).note)
+def test_the_note_says_who_was_tuned_and_how_much(demo: Path) -> None:
+    note = " ".join(build_table([demo]).note)
     assert "agsgtl (10) and fine_tune (10)" in note
     assert "Transductive" in note
     assert "3 + 5" in note
@@ -189,8 +189,8 @@ def test_one_pair_with_two_test_pools_is_refused(tmp_path: Path) -> None:
         build_table([tmp_path / "one", tmp_path / "two"])
 
 
-def test_metrics_are_chosen_by_name(tmp_path: Path) -> None:
-    folder = write_ledger(tmp_path / "demo")
+def test_metrics_are_chosen_by_name(demo: Path) -> None:
+    folder = demo
     assert build_table([folder], "kappa").metrics == ("kappa",)
     with pytest.raises(UserError, match="did you mean 'macro_f1'"):
         build_table([folder], "macro_f")

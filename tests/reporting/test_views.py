@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from synthetic import PAIR, write_confirm, write_ledger
+from synthetic import PAIR, write_confirm, write_experiment, write_search
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.layout import Block
@@ -17,8 +18,8 @@ def texts(block: Block) -> dict[str, list[str]]:
     return {line[0].text: [text.text for text in line[1:]] for line in block.lines}
 
 
-def test_classes_stand_above_the_summary_in_the_remote_sensing_habit(tmp_path: Path) -> None:
-    block = build_view([write_ledger(tmp_path / "demo")], "classes").blocks[0]
+def test_classes_stand_above_the_summary_in_the_remote_sensing_habit(demo: Path) -> None:
+    block = build_view([demo], "classes").blocks[0]
     assert block.header == ("class", "source_only", "fine_tune", "agsgtl")
     lines = texts(block)
     summary = ["Overall accuracy", "Balanced accuracy", "Macro F1", "Mean IoU", "Kappa"]
@@ -51,8 +52,115 @@ def test_an_ablation_names_what_differs_and_tests_it_paired(tmp_path: Path) -> N
     assert "p = .5" in sentence
 
 
-def test_an_ablation_needs_two_settings_and_a_known_reference(tmp_path: Path) -> None:
-    folder = write_ledger(tmp_path / "demo")
+def test_ablations_are_named_as_a_paper_names_them(tmp_path: Path) -> None:
+    whole = {"loss.target_segmentation": 1.0, "loss.entropy": 0.1}
+    for name, changed in (
+        ("whole", {}),
+        ("no_attention", {"attention.discriminator": False}),
+        ("no_segmentation", {"loss.target_segmentation": 0.0}),
+        ("neither", {"attention.discriminator": False, "loss.target_segmentation": 0.0}),
+        ("kept", {"adapt.keep": "best_validation"}),
+    ):
+        values = {41: 0.5 - 0.01 * len(changed), 50: 0.6}
+        write_confirm(tmp_path / name, "agsgtl", values, config=whole | changed)
+        write_confirm(tmp_path / name, "agsgtl", values, "toy/b_to_a", config=whole | changed)
+    folders = [tmp_path / name for name in ("whole", "kept", "neither", "no_attention", "no_segmentation")]
+    found = build_view(folders, "ablation")
+    assert [line[0].text for line in found.blocks[0].lines] == [
+        "agsgtl",
+        "agsgtl, keep best_validation",
+        "agsgtl, segmentation term off, attention off",
+        "agsgtl, attention off",
+        "agsgtl, segmentation term off",
+    ]
+    assert found.blocks[0].header == ("method", "settings", PAIR, "toy/b_to_a", "average")
+    assert len(found.lists[0].lines) == 4 * 3  # two pairs and the average
+
+
+def test_what_both_searches_tuned_is_no_ablation(tmp_path: Path) -> None:
+    for name, entropy, floor in (("one", 0.1, 1.0), ("two", 0.2, 0.5)):
+        write_experiment(tmp_path / name, distributions={"agsgtl": {"loss.entropy": "FloatDistribution(...)"}})
+        config = {"loss.entropy": entropy, "attention.floor": floor}
+        write_confirm(tmp_path / name, "agsgtl", {41: 0.5, 50: 0.6}, config=config, trials=4)
+    lines = texts(build_view([tmp_path / "two", tmp_path / "one"], "ablation").blocks[0])
+    assert lines["agsgtl, floor 1"][0] == "one: attention.floor: 0.5 → 1"
+
+
+def test_intervals_and_comparisons_are_those_of_the_cells(tmp_path: Path) -> None:
+    seeds = {seed: 0.5 + 0.01 * (seed % 5) for seed in range(20)}
+    write_confirm(tmp_path / "demo", "lda", seeds)
+    write_confirm(tmp_path / "demo", "paper", {41: 0.8, 50: 0.9})
+    line = build_view([tmp_path / "demo"], "intervals").blocks[0].lines[0]
+    assert [text.text for text in line[:6]] == ["lda", PAIR, "52.0", "1.5", "20", "[51.3, 52.7]"]
+    assert line[6].text.startswith("[51.")
+    assert texts(build_view([tmp_path / "demo"], "intervals").blocks[0])["paper"][-1] == "from n = 20"
+    compared = build_view([tmp_path / "demo"], "comparisons").blocks[0].lines[0]
+    assert [text.text for text in compared][:4] == [PAIR, "paper", "lda", "no seed in common"]
+
+
+def test_comparisons_print_effects_and_the_smallest_p(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "lda", {1: 0.5, 2: 0.5, 3: 0.5})
+    write_confirm(tmp_path / "demo", "paper", {1: 0.51, 2: 0.52, 3: 0.53})
+    (line,) = build_view([tmp_path / "demo"], "comparisons").blocks[0].lines
+    found = [text.text for text in line]
+    assert found[:5] == [PAIR, "paper", "lda", "2.0", "[-0.5, 4.5]"]
+    assert found[5] == "1.13"  # 2 / sqrt(pi), as in test_hedges_g_by_hand
+    assert found[7:] == [".25", ".25", ".25", "3"]
+
+
+def test_ranks_are_tested_from_the_needed_number_of_pairs_only(tmp_path: Path) -> None:
+    for index in range(6):
+        for method, value in (("lda", 0.5), ("paper", 0.51 + 0.01 * index)):
+            write_confirm(tmp_path / "demo", method, {41: value, 50: value}, f"toy/{index}")
+        if index == 4:
+            few = build_view([tmp_path / "demo"], "ranks")
+    assert [block.key for block in few.blocks] == ["ranks:3"]
+    assert "description only, a test of 2 methods needs 6 pairs" in few.lists[0].lines[0]
+    many = build_view([tmp_path / "demo"], "ranks")
+    assert texts(many.blocks[0]) == {"paper": ["1.00"], "lda": ["2.00"]}
+    assert texts(many.blocks[1]) == {"lda": ["paper", ".0312"]}
+    assert "critical difference" in many.lists[0].lines[0]
+    assert "not independent" in many.lists[0].lines[-1]
+
+
+def test_spread_is_separated_where_draws_have_two_initialisations(tmp_path: Path) -> None:
+    for init in (0, 1):  # draws .50/.52, .60/.62, .70/.72: as in test_statistics, by the analysis of variance
+        values = {seed: 0.5 + 0.1 * index + 0.02 * init for index, seed in enumerate((41, 50, 61))}
+        write_confirm(tmp_path / "demo", "lda", values, init=init)
+    write_confirm(tmp_path / "demo", "paper", {41: 0.5, 50: 0.6})
+    lines = texts(build_view([tmp_path / "demo"], "spread").blocks[0])
+    assert lines["lda"][:2] == ["9.9", "1.4"]  # sqrt(.01 - .0002 / 2), sqrt(.0002)
+    assert lines["paper"][-1].startswith("not separable")
+
+
+def test_selection_shows_the_curse_and_the_regret_after_evaluate(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.6}, trials=2)
+    before = build_view([tmp_path / "demo"], "selection")
+    assert texts(before.blocks[0])[f"agsgtl/{PAIR}/3"][:3] == ["0.9000", "0.7000", "0.2000"]
+    assert "evaluate RESULTS --trials" in before.lists[0].lines[0]
+    write_search(tmp_path / "demo", "agsgtl", [0.9, 0.5], test=[[0.60, 0.62], [0.70, 0.74]])
+    after = build_view([tmp_path / "demo"], "selection")
+    assert texts(after.blocks[1])[f"agsgtl/{PAIR}/3"] == ["2", "0", "61.0", "1", "72.0", "11.0"]
+
+
+def test_importances_are_pooled_and_the_studies_without_are_named_once(tmp_path: Path) -> None:
+    for pair in (PAIR, "toy/b_to_a", "toy/c_to_d"):
+        write_search(tmp_path / "demo", "agsgtl", [0.5], pair)
+    studies = [f"agsgtl/{PAIR}/3"] * 2 + ["agsgtl/toy/b_to_a/3"] * 2
+    paths, weights = ["loss.entropy", "adapt.keep"] * 2, [0.6, 0.4, 0.8, 0.2]
+    frame = pd.DataFrame({"study": studies, "path": paths, "importance": weights})
+    found = build_view([tmp_path / "demo"], "importances", importances=frame)
+    assert [[text.text for text in line] for line in found.blocks[0].lines] == [
+        ["agsgtl", "loss.entropy", "70.0", "14.1", "2"],
+        ["agsgtl", "adapt.keep", "30.0", "14.1", "2"],
+    ]
+    assert len(found.blocks[1].lines) == 4
+    (gap,) = found.lists[0].lines
+    assert gap.startswith("No importances of agsgtl/toy/c_to_d/3: that takes 10 complete trials")
+
+
+def test_an_ablation_needs_two_settings_and_a_known_reference(demo: Path, tmp_path: Path) -> None:
+    folder = demo
     with pytest.raises(UserError, match="needs two experiments"):
         build_view([folder], "ablation")
     write_confirm(tmp_path / "other", "agsgtl", {41: 0.1}, config={"adapt.epochs": 7})

@@ -82,6 +82,6 @@ def test_the_storage_holds_every_study_and_is_made_anew(tmp_path: Path) -> None:
         url = rebuild_storage(folder, tmp_path / "optuna.sqlite3")
     study = optuna.load_study(study_name=STUDY, storage=url)
     assert len(study.trials) == 4
-    assert study.user_attrs == {"method": "agsgtl", "pair": PAIR, "k": "3"}
+    assert study.user_attrs == {"method": "agsgtl", "pair": PAIR, "k": "3", "seeds": [0]}
     with pytest.raises(UserError, match="no search trial"):
         rebuild_storage(tmp_path / "nothing", tmp_path / "other.sqlite3")
