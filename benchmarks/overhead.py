@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 from agsgtl.reporting.ledger import Ledger
@@ -42,7 +43,7 @@ def gaps(ledger: Ledger) -> list[float]:
         assert record is not None
         by_process[record.cost.process].append((record.cost.started_at, record.cost.ended_at))
     spans = [sorted(spans) for spans in by_process.values()]
-    return [later[0] - earlier[1] for span in spans for earlier, later in zip(span, span[1:], strict=False)]
+    return [later[0] - earlier[1] for span in spans for earlier, later in pairwise(span)]
 
 
 def main() -> int:
@@ -56,7 +57,9 @@ def main() -> int:
         whole_s = time.monotonic() - started
         found = sorted(gaps(end.ledger))
     median = statistics.median(found)
-    print(f"{len(found)} gaps: median {median:.3f} s, from {found[0]:.3f} to {found[-1]:.3f} s; the whole sweep {whole_s:.1f} s")
+    print(
+        f"{len(found)} gaps: median {median:.3f} s, from {found[0]:.3f} to {found[-1]:.3f} s; the whole sweep {whole_s:.1f} s"
+    )
     return 0 if median < LIMIT_S else 1
 
 

@@ -10,7 +10,6 @@ import datetime
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -59,9 +58,8 @@ class Line:
 
 def experiment_in(folder: Path, trials: int, sampler: str = "random") -> Any:
     """A search of `target_only`, which needs no source model, on the tiny pair."""
-    from experiments import write_experiment
-
     from agsgtl.tuning.experiment import load_experiment
+    from experiments import write_experiment
 
     space = {
         "adapt.target_learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
@@ -79,10 +77,14 @@ def end_trial(folder: Any, ask: Any) -> None:
     from agsgtl.trial import failed_record
 
     score = 1.0 - abs(float(ask.config["adapt.target_learning_rate"]) - 3e-3) * 50
-    lines = (json.dumps({"epoch": epoch, "epochs": EPOCHS, "score": score * epoch / EPOCHS}) for epoch in range(1, EPOCHS + 1))
+    lines = (
+        json.dumps({"epoch": epoch, "epochs": EPOCHS, "score": score * epoch / EPOCHS})
+        for epoch in range(1, EPOCHS + 1)
+    )
     (folder.path / "progress.jsonl").write_text("\n".join(lines) + "\n")
     outcomes = [
-        SeedOutcome(seeds=seeds, score=score, epoch=EPOCHS, epochs=EPOCHS, best_score=score, best_epoch=EPOCHS) for seeds in ask.seeds
+        SeedOutcome(seeds=seeds, score=score, epoch=EPOCHS, epochs=EPOCHS, best_score=score, best_epoch=EPOCHS)
+        for seeds in ask.seeds
     ]
     changes = {"status": "complete", "reason": None, "message": None, "score": score, "outcomes": tuple(outcomes)}
     folder.write_record(Record.model_validate(failed_record(ask, "error", "").model_dump() | changes))
@@ -102,7 +104,13 @@ def make_ledger(folder: Path, trials: int, planned: int) -> Any:
         write_experiment(experiment, ledger, 64, 1, cells=[])
         for rank, method in enumerate(("lda", "target_only")):
             tuned = trials if method == "target_only" else None
-            write_confirm(ledger.path, method, {seed: 0.5 + 0.1 * rank + seed / 1000 for seed in (41, 50)}, pair="tiny", trials=tuned)
+            write_confirm(
+                ledger.path,
+                method,
+                {seed: 0.5 + 0.1 * rank + seed / 1000 for seed in (41, 50)},
+                pair="tiny",
+                trials=tuned,
+            )
         study = Study(StudyName("target_only", "tiny", 3), experiment, ledger, concurrency=64)
         while len(study.outcomes) < trials:
             trial, ask = study.ask()
@@ -123,7 +131,10 @@ def measure_ledger(folder: Path, trials: int) -> list[Line]:
     lines = []
     for what, (command, limit) in commands.items():
         seconds, memory = cost_of(command)
-        lines += [Line(f"{what}, {trials} trials", seconds, "s", limit), Line(f"{what}: peak memory", memory, "MiB", MEMORY_MIB)]
+        lines += [
+            Line(f"{what}, {trials} trials", seconds, "s", limit),
+            Line(f"{what}: peak memory", memory, "MiB", MEMORY_MIB),
+        ]
     return lines
 
 
@@ -153,13 +164,26 @@ def measure_driver(folder: Path, trials: int, concurrent: int) -> list[Line]:
     for done in (100, trials):
         here = folder / f"after_{done}"
         make_ledger(here, done, planned=done + fresh)
-        command = [sys.executable, __file__, "--noop", str(here), "--trials", str(done + fresh), "--concurrent", str(concurrent)]
+        command = [
+            sys.executable,
+            __file__,
+            "--noop",
+            str(here),
+            "--trials",
+            str(done + fresh),
+            "--concurrent",
+            str(concurrent),
+        ]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_DISABLE_DOCKER_CPU_WARNING": "1"}
         said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
         found = json.loads(said.splitlines()[-1])
-        lines.append(Line(f"driver a trial, {concurrent} at once, {done} done: wall clock", found["wall_s"], "s", OVERHEAD_S))
+        lines.append(
+            Line(f"driver a trial, {concurrent} at once, {done} done: wall clock", found["wall_s"], "s", OVERHEAD_S)
+        )
         lines.append(Line("the same: the driver's own CPU time", found["cpu_s"], "s"))
-    lines.append(Line(f"own CPU time with {trials} done against 100", lines[-1].value / lines[-3].value, "times", GROWTH))
+    lines.append(
+        Line(f"own CPU time with {trials} done against 100", lines[-1].value / lines[-3].value, "times", GROWTH)
+    )
     return lines
 
 
@@ -215,7 +239,9 @@ def _pace(queue: Any, first: int, last: int) -> Any:
             if self.started is None and ended >= self.first:
                 self.started, self.first = now, ended
             if self.started and ended > self.first:
-                wall, cpu = ((after - before) / (ended - self.first) for before, after in zip(self.started, now, strict=True))
+                wall, cpu = (
+                    (after - before) / (ended - self.first) for before, after in zip(self.started, now, strict=True)
+                )
                 self.found = {"wall_s": wall, "cpu_s": cpu, "trials": ended - self.first}
             if ended >= self.last:
                 self.queue.stop()
@@ -263,7 +289,9 @@ def main() -> int:
     parser.add_argument("--noop", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.resume or chosen.noop:
-        resume(chosen.resume, chosen.trials) if chosen.resume else run_noops(chosen.noop, chosen.trials, chosen.concurrent)
+        resume(chosen.resume, chosen.trials) if chosen.resume else run_noops(
+            chosen.noop, chosen.trials, chosen.concurrent
+        )
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = (chosen.folder or Path(temporary)).resolve()
@@ -272,7 +300,9 @@ def main() -> int:
             "driver": lambda: measure_driver(folder / "driver", chosen.trials, chosen.concurrent),
             "asks": lambda: measure_asks(folder / "asks"),
         }
-        print(f"{datetime.date.today()}, {platform.platform()}, {len(os.sched_getaffinity(0))} CPUs, load {os.getloadavg()[0]:.1f}\n")
+        print(
+            f"{datetime.date.today()}, {platform.platform()}, {len(os.sched_getaffinity(0))} CPUs, load {os.getloadavg()[0]:.1f}\n"
+        )
         print("| what | measured | limit | |\n|---|---|---|---|")
         lines = []
         for part in [chosen.only] if chosen.only else parts:

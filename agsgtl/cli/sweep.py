@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds one folder an experiment.")]
 
 

@@ -37,7 +37,7 @@ from agsgtl.reporting.table import TABLE_METRICS, table_of
 from agsgtl.reporting.vaultlog import read_looks
 from agsgtl.reporting.views import class_tables, label_tables
 
-_MOST_OF_A_KIND = 8
+_MOST_OF_A_KIND = 7
 _PNG_DPI = 110
 _PAIRS_WITH_RANKS = 2
 """Ranks are told over more pairs than this."""

@@ -43,11 +43,16 @@ def read_status(results: Path) -> list[StudyStatus]:
     """
     ledger = Ledger(results)
     if not ledger.experiment_file.exists():
-        raise UserError(f"{results}: holds no experiment.yaml; name a folder that `agsgtl sweep` wrote, like results/quickstart")
+        raise UserError(
+            f"{results}: holds no experiment.yaml; name a folder that `agsgtl sweep` wrote, like results/quickstart"
+        )
     content = read_yaml(ledger.experiment_file)
     studies = [_status(name, ledger.trials(name), content["search"]["trials"]) for name in ledger.studies()]
     confirmations = list(ledger.confirmations())
-    return [*studies, _status("confirmations", confirmations, max(len(confirmations), len(content.get("confirm_cells", []))))]
+    return [
+        *studies,
+        _status("confirmations", confirmations, max(len(confirmations), len(content.get("confirm_cells", [])))),
+    ]
 
 
 def render_status(results: Path) -> str:
@@ -56,8 +61,14 @@ def render_status(results: Path) -> str:
     lines = [f"{results}"]
     for row in rows:
         states = ", ".join(f"{count} {state}" for state, count in sorted(row.counts.items()) if state != "complete")
-        best = f"; best {row.best_score:.4f} (trial {row.best_trial})" if row.best_score is not None and row.best_trial is not None else ""
-        lines.append(f"  {row.name}: {row.counts['complete']} of {row.planned} complete{', ' + states if states else ''}{best}")
+        best = (
+            f"; best {row.best_score:.4f} (trial {row.best_trial})"
+            if row.best_score is not None and row.best_trial is not None
+            else ""
+        )
+        lines.append(
+            f"  {row.name}: {row.counts['complete']} of {row.planned} complete{', ' + states if states else ''}{best}"
+        )
         lines += [f"    {failure}" for failure in row.failures]
     left = time_left_s(rows)
     if left:
@@ -89,7 +100,13 @@ def _status(name: str, folders: list[TrialFolder], planned: int) -> StudyStatus:
             best = record.score, record.identity.number
     is_study = name != "confirmations"
     return StudyStatus(
-        name, planned, counts, best[0] if best and is_study else None, best[1] if best and is_study else None, training_s, tuple(failures)
+        name,
+        planned,
+        counts,
+        best[0] if best and is_study else None,
+        best[1] if best and is_study else None,
+        training_s,
+        tuple(failures),
     )
 
 

@@ -226,7 +226,9 @@ class _IdleActors(_ObjectCache):  # type: ignore[misc]
             yield from super().flush_cached_objects(force_all)
 
     def _is_in_the_way(self) -> bool:
-        return any(waiting > 0 and not self._cached_objects[key] for key, waiting in list(self._max_num_objects.items()))
+        return any(
+            waiting > 0 and not self._cached_objects[key] for key, waiting in list(self._max_num_objects.items())
+        )
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from experiments import SPACE, write_experiment
 from processes import descendants
 from ray._private.authentication.authentication_token_setup import enable_token_auth_by_default
 from ray.cluster_utils import Cluster
@@ -25,6 +24,7 @@ from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.trial import run_trial
 from agsgtl.tuning.cluster import _own_token
 from agsgtl.tuning.joining import require_reachable
+from experiments import SPACE, write_experiment
 
 pytestmark = pytest.mark.faults
 
@@ -97,7 +97,11 @@ def test_a_trial_whose_node_is_lost_goes_on_elsewhere(
 
 
 def ray_start(token: Path, *options: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = os.environ | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     environment.pop("RAY_AUTH_TOKEN", None)
     command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1", *options]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

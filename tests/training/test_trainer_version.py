@@ -35,4 +35,6 @@ def test_this_version_gives_the_numbers_written_down_for_it(tiny_pair: DomainPai
     setup = debug_setup(tiny_pair, config, method, Seeds(labels=0, init=0), "target_validation")
     losses = run_trial(config, tiny_pair, setup).outcomes[0].losses
     expected = WRITTEN_DOWN.get(str(TRAINER_VERSION), {}).get(method)
-    assert losses == pytest.approx(expected, rel=1e-3), f"raise TRAINER_VERSION and write down {json.dumps({method: losses})}"
+    assert losses == pytest.approx(expected, rel=1e-3), (
+        f"raise TRAINER_VERSION and write down {json.dumps({method: losses})}"
+    )

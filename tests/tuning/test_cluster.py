@@ -29,9 +29,13 @@ except AuthenticationError as error:
 
 def caller(address: str, **authentication: str) -> str:
     """What a process of its own hears that asks the cluster for its nodes."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")} | authentication
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")
+    } | authentication
     command = [sys.executable, "-c", ASK, address]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=True).stdout.strip()
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=100, check=True
+    ).stdout.strip()
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,10 @@ def test_storage_that_is_missing_read_only_or_another_is_told_apart(
     said = probe_node("n1", str(folder), "secret", files)
     assert said["storage_error"] is None
     assert (folder / "secret.n1").read_text() == "secret"
-    assert "is not seen there (No such file" in probe_node("n1", str(folder / "elsewhere"), "secret", files)["storage_error"]
+    assert (
+        "is not seen there (No such file"
+        in probe_node("n1", str(folder / "elsewhere"), "secret", files)["storage_error"]
+    )
     (folder / "other").write_text("of another cluster")
     assert "another file under the same name" in probe_node("n1", str(folder), "other", files)["storage_error"]
 
@@ -67,7 +70,9 @@ def test_storage_that_is_missing_read_only_or_another_is_told_apart(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    assert "cannot be written there (Permission denied)" in probe_node("n1", str(folder), "secret", files)["storage_error"]
+    assert (
+        "cannot be written there (Permission denied)" in probe_node("n1", str(folder), "secret", files)["storage_error"]
+    )
 
 
 def test_a_file_that_a_node_writes_and_the_driver_does_not_see_is_an_error(tmp_path: Path) -> None:
@@ -78,7 +83,10 @@ def test_a_file_that_a_node_writes_and_the_driver_does_not_see_is_an_error(tmp_p
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [(lambda path: path.unlink(), "cannot be read there"), (lambda path: path.write_bytes(b"1"), "has 1 bytes there, 5 here")],
+    [
+        (lambda path: path.unlink(), "cannot be read there"),
+        (lambda path: path.write_bytes(b"1"), "has 1 bytes there, 5 here"),
+    ],
 )
 def test_data_that_is_missing_or_cut_short_is_named(
     shared: tuple[Path, dict[str, int]], change: Callable[[Path], None], says: str
