@@ -141,8 +141,9 @@ def main() -> int:
         asks = len(folders(watch.ledger))
     for problem in problems:
         print(problem)
+    twice = len(watch.rewritten)
     print(
-        f"{hits} kills, {asks} asks, {len(watch.inodes)} records, {len(watch.rewritten)} written twice, tables identical: {table == expected}"
+        f"{hits} kills, {asks} asks, {len(watch.inodes)} records, {twice} written twice, tables identical: {table == expected}"
     )
     return 1 if problems else 0
 

@@ -213,7 +213,7 @@ def run_noops(folder: Path, trials: int, concurrent: int) -> None:
 
     queue = JobQueue(experiment, ledger, concurrent)
     pace = _pace(queue, len(queue.studies[0].outcomes) + 2 * concurrent, trials)
-    with mock.patch.object(cluster, "usable_cpus", lambda: concurrent), cluster.ray_session(None):
+    with mock.patch.object(cluster, "usable_cpus", return_value=concurrent), cluster.ray_session(None):
         searcher = LedgerSearcher(queue, concurrent, lambda: None)
         cluster.run_jobs(searcher, experiment.file.resources, ledger.path, [pace], noop)
     print(json.dumps(pace.found))

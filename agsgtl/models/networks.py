@@ -153,8 +153,8 @@ def build_segmenter(config: Config, bands: int, classes: int, seed: int) -> Segm
             return _xavier(Segmenter(ShallowBody(bands, settings.width), classes, gate))
         if bands % SPECTRAL_GROUPS:
             raise UserError(
-                f"model.family depthwise needs a multiple of {SPECTRAL_GROUPS} bands, but the pair has {bands}; write `multiple_of_21: pad` "
-                "or `trim` into the pair's YAML file"
+                f"model.family depthwise needs a multiple of {SPECTRAL_GROUPS} bands, but the pair has {bands}; "
+                "write `multiple_of_21: pad` or `trim` into the pair's YAML file"
             )
         return _xavier(Segmenter(DepthwiseBody(bands, settings.width, SPECTRAL_GROUPS), classes, None))
 

@@ -16,7 +16,7 @@ from agsgtl.data.pools import LabelImage
 from agsgtl.data.vault import LabelVault
 from agsgtl.errors import UserError
 from agsgtl.reporting.confirmed import Confirmed, confirmed_of
-from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.maps import plot_attention, plot_maps
 from agsgtl.reporting.marks import same_count
 from agsgtl.reporting.plan import read_plan
@@ -65,6 +65,8 @@ def write_figures(
     frame = stored_frame(results)
     plans = tuple(read_plan(path) for path in results)
     confirmed = confirmed_of(frame, plans) if (frame["kind"] == "confirm").any() else None
+    for line in importance_gaps(importances, [study for path in results for study in Ledger(path).studies()]):
+        notify(line)
     paths: list[Path] = []
     for name, figure in draw_all(frame, confirmed, importances, notify):
         paths += save_figure(figure, out / name)
@@ -82,9 +84,6 @@ def draw_all(
     if confirmed is not None:
         yield from draw_results(confirmed, frame, wanted)
         yield from draw_scenes(confirmed, notify, wanted)
-    studies = sorted({_study_of(key) for key, _ in split_by(frame[frame["kind"] == "search"], STUDY)})
-    for line in importance_gaps(importances, studies):
-        notify(line)
     yield from draw_searches(frame, importances, wanted)
 
 

@@ -133,7 +133,10 @@ class Cost(_Document):
 
 
 class Record(_Document):
-    """One trial's outcome. `pair_notes` say how the pair was made (bands matched, pools parted); `score` is the mean over its seeds of the kept epochs' selection scores."""
+    """One trial's outcome. `score` is the mean over its seeds of the kept epochs' selection scores.
+
+    `pair_notes` say how the pair was made: bands matched, pools parted.
+    """
 
     schema_version: int = SCHEMA_VERSION
     identity: Identity

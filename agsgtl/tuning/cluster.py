@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -206,7 +206,7 @@ def work_config(config: dict[str, Any]) -> None:
     work(config["job"])
 
 
-class _IdleActors(_ObjectCache):  # type: ignore[misc]
+class _IdleActors(_ObjectCache):
     """Tune's idle actors, all kept; Tune itself keeps one, so that of two trials that end together one costs a new process.
 
     An idle actor holds its resources, so Tune's own rule counts as soon as a trial waits that could not use any of them.
@@ -220,7 +220,7 @@ class _IdleActors(_ObjectCache):  # type: ignore[misc]
         self._num_cached_objects += 1
         return True
 
-    def flush_cached_objects(self, force_all: bool = False) -> Iterator[Any]:
+    def flush_cached_objects(self, force_all: bool = False) -> Generator[Any, None, None]:
         """The actors to end now."""
         if force_all or self._is_in_the_way():
             yield from super().flush_cached_objects(force_all)
@@ -233,12 +233,12 @@ class _IdleActors(_ObjectCache):  # type: ignore[misc]
 
 @contextmanager
 def _keeping_idle_actors() -> Iterator[None]:
-    before = tune_controller._ObjectCache
-    tune_controller._ObjectCache = _IdleActors
+    before = vars(tune_controller)["_ObjectCache"]
+    vars(tune_controller)["_ObjectCache"] = _IdleActors
     try:
         yield
     finally:
-        tune_controller._ObjectCache = before
+        vars(tune_controller)["_ObjectCache"] = before
 
 
 class _Needs:

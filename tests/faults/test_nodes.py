@@ -158,5 +158,5 @@ def test_two_started_nodes_serve_who_has_the_token_and_refuse_others(
     assert code == 0, said
     assert "lda" in table
     assert not (tmp_path / "results" / "tiny" / ".joining").exists()
-    with pytest.raises(UserError, match="no Ray cluster answers|refuses this token"):
+    with pytest.raises(UserError, match=r"no Ray cluster answers|refuses this token"):
         require_reachable(f"127.0.0.2:{free_port()}")

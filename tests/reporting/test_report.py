@@ -43,6 +43,7 @@ def test_the_report_holds_tables_statistics_protocol_and_commands(page: Path) ->
         "Only the first 2 pictures of a kind are shown",
     ):
         assert expected in text
+    assert text.count("No importances of") == 1
     assert f"agsgtl run {PAIR} --method agsgtl --seed 41" in text
     assert "torch: 2.13.0" in text
     assert "10.0</td>" in text  # the regret: best on test .71, chosen .61
