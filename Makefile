@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check install clean
+.PHONY: demo test test-faults check install clean
 
 demo: $(INSTALLED)
-	$(BIN)/agsgtl sweep experiments/quickstart.yaml
+	@$(BIN)/agsgtl sweep experiments/quickstart.yaml
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not faults"
+
+# Kills drivers, workers and nodes, fills a disk: a few minutes more.
+test-faults: $(INSTALLED)
+	$(BIN)/python -m pytest -m faults tests
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -119,9 +119,15 @@ def make_ledger(folder: Path, trials: int, planned: int) -> Any:
     return experiment, ledger
 
 
+def make_elsewhere(folder: Path, trials: int, planned: int) -> None:
+    """The same in another process: a large parent's memory would count as its children's."""
+    command = [sys.executable, __file__, "--make", str(folder), "--trials", str(trials), "--planned", str(planned)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
 def measure_ledger(folder: Path, trials: int) -> list[Line]:
     """Rebuild to the next ask, status and table over a long ledger, each in a process of its own."""
-    make_ledger(folder, trials, planned=trials + 200)
+    make_elsewhere(folder, trials, planned=trials + 200)
     results = str(folder / "results" / "tiny")
     commands = {
         "rebuild and resume": ([sys.executable, __file__, "--resume", str(folder), "--trials", str(trials)], REBUILD_S),
@@ -163,7 +169,7 @@ def measure_driver(folder: Path, trials: int, concurrent: int) -> list[Line]:
     lines, fresh = [], 5 * concurrent
     for done in (100, trials):
         here = folder / f"after_{done}"
-        make_ledger(here, done, planned=done + fresh)
+        make_elsewhere(here, done, planned=done + fresh)
         command = [
             sys.executable,
             __file__,
@@ -269,7 +275,7 @@ def ask_s(folder: Path, sampler: str, length: int) -> float:
     with mock.patch("os.fsync"):
         planned, ledger = length + 200, Ledger(folder / "results" / "tiny")
         if not ledger.path.exists():
-            make_ledger(folder, length, planned)
+            make_elsewhere(folder, length, planned)
         searched = experiment_in(folder, planned, sampler)
         study = Study(StudyName("target_only", "tiny", 3), searched, ledger, concurrency=64)
         study.ask()
@@ -287,11 +293,17 @@ def main() -> int:
     parser.add_argument("--only", choices=("ledger", "driver", "asks"))
     parser.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--noop", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--planned", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.resume or chosen.noop:
-        resume(chosen.resume, chosen.trials) if chosen.resume else run_noops(
-            chosen.noop, chosen.trials, chosen.concurrent
-        )
+    if chosen.make:
+        make_ledger(chosen.make, chosen.trials, chosen.planned)
+        return 0
+    if chosen.resume:
+        resume(chosen.resume, chosen.trials)
+        return 0
+    if chosen.noop:
+        run_noops(chosen.noop, chosen.trials, chosen.concurrent)
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = (chosen.folder or Path(temporary)).resolve()

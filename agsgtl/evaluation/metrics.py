@@ -1,10 +1,12 @@
-"""Classification metrics as fractions, always over the full list of classes, whichever of them were predicted."""
+"""Classification metrics as fractions, always over the full list of classes, whichever of them were predicted.
+
+scikit-learn is imported where it is used: it takes a second, which `agsgtl status` and a driver that resumes do without.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, f1_score, jaccard_score, recall_score
 
 from agsgtl.evaluation.scores import Scores
 
@@ -22,6 +24,8 @@ def score_class_map(
     Raises:
         ValueError: the shapes differ, no pixel is a test pixel, a class has no test pixel, or an id is not in 1..K.
     """
+    from sklearn.metrics import confusion_matrix, f1_score
+
     if class_map.shape != test_labels.shape:
         raise ValueError(
             f"class map and test labels must have one shape, got {class_map.shape} and {test_labels.shape}"
@@ -54,6 +58,8 @@ def validation_metrics(predicted: NDArray[np.integer], truth: NDArray[np.integer
     Raises:
         ValueError: the shapes differ, there is no pixel, a class has no true pixel, or an id is not in 1..classes.
     """
+    from sklearn.metrics import accuracy_score, f1_score, jaccard_score, recall_score
+
     _check(predicted, truth, classes)
     labels = np.arange(1, classes + 1)
     return {

@@ -8,7 +8,6 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
 from agsgtl.config import Config
@@ -124,6 +123,8 @@ class LinearDiscriminant(Training):
 
 def _fit_shrunk_covariance(spectra: Spectra, labels: NDArray[np.int64]) -> tuple[Spectra, Spectra]:
     """Coefficients (K, bands) and intercepts (K,) of n spectra (n, bands) with classes (n,)."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # takes a second to import
+
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(spectra, labels)
     coefficients, intercepts = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(intercepts) == 1:  # of two classes scikit-learn keeps one discriminant, the second's against the first's

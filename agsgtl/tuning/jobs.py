@@ -89,12 +89,12 @@ class JobQueue:
 
     def next(self) -> Job | None:
         """The job to start now; None where all that is left waits for something that runs, or after a stop."""
-        while not (self.is_stopping or any(job.is_alone for job in self.running.values())):
+        while not (self.is_stopping or any(self._needs_silence(job) for job in self.running.values())):
             candidates = list(self._candidates())
             if not candidates:
                 return None
             _, ready = max(candidates, key=lambda candidate: candidate[0])
-            if isinstance(ready, Job) and ready.is_alone and self.running:
+            if isinstance(ready, Job) and self._needs_silence(ready) and self.running:
                 return None  # wait until the device is free
             if isinstance(ready, Job):
                 self.running[ready.key] = ready
@@ -102,6 +102,10 @@ class JobQueue:
             folder, _ = ready.ask()
             self._wait_for(folder, ready.name.method)
         return None
+
+    def _needs_silence(self, job: Job) -> bool:
+        """Whether nothing else may run beside this job; one that gets a whole GPU leaves the other GPUs to others."""
+        return job.is_alone and not self.experiment.file.resources.gpu
 
     def done(self, job: Job) -> None:
         """Takes note that a job has ended, well or not; a trial that left no record is issued again."""

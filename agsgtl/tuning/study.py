@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import optuna
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from agsgtl.config import Value, flatten
 from agsgtl.durable import set_aside
@@ -32,6 +32,25 @@ from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_as
 
 _distribution = cache(json_to_distribution)
 """The distribution of a JSON text; a study's thousands of trials share few."""
+
+
+class _OwnedTrial(FrozenTrial):
+    """A trial that nobody else holds: Optuna's storage may take it as it is, a deep copy less for each of thousands."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+def _running_trial(ask: Ask) -> FrozenTrial:
+    """A trial as Optuna had it when it was asked."""
+    trial = create_trial(
+        state=TrialState.RUNNING,
+        params=dict(ask.sampled),
+        distributions={path: _distribution(text) for path, text in ask.distributions.items()},
+        system_attrs=dict(ask.sampler_attributes),
+    )
+    trial.__class__ = _OwnedTrial
+    return trial
 
 
 @contextmanager
@@ -224,14 +243,7 @@ class Study:
                 continue
             self._require_same(ask, folder)
             require_harmless(ask.sampler_attributes, str(folder.path / "ask.json"))
-            self.optuna.add_trial(
-                create_trial(
-                    state=TrialState.RUNNING,
-                    params=dict(ask.sampled),
-                    distributions={path: _distribution(text) for path, text in ask.distributions.items()},
-                    system_attrs=dict(ask.sampler_attributes),
-                )
-            )
+            self.optuna.add_trial(_running_trial(ask))
             for name, value in ask.study_attributes.items():
                 self.optuna._storage.set_study_system_attr(self.optuna._study_id, name, value)
             self.asked += 1

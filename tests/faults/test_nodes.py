@@ -29,7 +29,7 @@ from experiments import SPACE, write_experiment
 
 pytestmark = pytest.mark.faults
 
-LONG = {"trial": None, "search__trials": 4, "search__seeds": [0], "search__scheduler": "none", "confirm__seeds": [41]}
+LONG = {"trial": None, "search__trials": 3, "search__seeds": [0], "search__scheduler": "none", "confirm__seeds": [41]}
 
 
 def long_experiment(folder: Path, epochs: int, **changes: object) -> Path:
@@ -72,7 +72,7 @@ def test_a_trial_whose_node_is_lost_goes_on_elsewhere(
 ) -> None:
     """With no retry allowed, which is the control, the same loss ends the trial."""
     cluster, (raylet,) = two_nodes
-    experiment = long_experiment(tmp_path, epochs=1000, failures={"retries": {"node_lost": retries}})
+    experiment = long_experiment(tmp_path, epochs=600, failures={"retries": {"node_lost": retries}})
     driver = start(experiment, tmp_path / "results", "--address", cluster.address)
     found: list[TrialFolder] = []
 
