@@ -86,5 +86,7 @@ def _check(predicted: NDArray[np.integer], truth: NDArray[np.integer], classes: 
 
 
 def _kappa(truth: NDArray[np.integer], predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
+    from sklearn.metrics import cohen_kappa_score
+
     # With one class only, chance agreement is 1 and kappa is 0/0; perfect agreement is then all there can be.
     return float(cohen_kappa_score(truth, predicted, labels=labels)) if labels.size > 1 else 1.0
