@@ -8,7 +8,7 @@ from quick import quick_config
 
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
-from agsgtl.errors import Diverged, UserError
+from agsgtl.errors import Diverged
 from agsgtl.models.networks import build_segmenter
 from agsgtl.seeds import Seeds
 from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
@@ -41,11 +41,14 @@ def test_a_kept_source_model_is_not_trained_again(inputs: TrainingInputs, tmp_pa
     assert second.train_loss == first.train_loss
 
 
-def test_a_torn_source_model_names_its_file(inputs: TrainingInputs, tmp_path: Path) -> None:
+def test_a_torn_source_model_is_set_aside_and_made_again(inputs: TrainingInputs, tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
+    first = obtain_source_model(quick_config(), inputs, SEEDS, file)
     file.write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"model\.safetensors: is no checkpoint of ours"):
-        obtain_source_model(quick_config(), inputs, SEEDS, file)
+    again = obtain_source_model(quick_config(), inputs, SEEDS, file)
+    assert all(torch.equal(first.best[name], again.best[name]) for name in first.best)
+    assert (tmp_path / "model.safetensors.damaged").read_bytes() == b"torn"
+    assert obtain_source_model(quick_config(), inputs, SEEDS, file).train_loss == first.train_loss
 
 
 def test_the_key_follows_what_decides_the_model_alone() -> None:
