@@ -28,9 +28,9 @@ class LedgerSearcher(Searcher):
     sweep (a full disk, a lost lease) is kept in `fatal`: raised inside Tune, it would come out as something else.
     """
 
-    def __init__(self, queue: JobQueue, slots: int, require_lease: Callable[[], None]) -> None:
+    def __init__(self, queue: JobQueue, slots: int, before_each_job: Callable[[], None]) -> None:
         super().__init__(metric="ended_at", mode="max")
-        self.queue, self.slots, self.require_lease = queue, slots, require_lease
+        self.queue, self.slots, self.before_each_job = queue, slots, before_each_job
         self.fatal: UserError | None = None
         self.packing = Packing(queue.experiment.file.resources.gpu)
         for study in queue.studies:
@@ -46,7 +46,7 @@ class LedgerSearcher(Searcher):
         if len(self.queue.running) >= self.slots:
             return None
         try:
-            self.require_lease()
+            self.before_each_job()
             job = self.queue.next()
         except UserError as error:
             self.fatal = error

@@ -43,6 +43,14 @@ class StopRequest:
         print("stopping: running trials save their checkpoints; once more to stop at once", file=sys.stderr, flush=True)
         replace_bytes(self.file, b"")
 
+    def listen(self) -> None:
+        """Takes the signals; again before each job, since Tune takes SIGUSR1 for itself when it starts."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.ask()
+
     def clear(self) -> None:
         """Removes the file."""
         self.file.unlink(missing_ok=True)
@@ -51,11 +59,8 @@ class StopRequest:
 @contextmanager
 def stop_on_signals(request: StopRequest) -> Iterator[None]:
     """Turns the signals into stop requests for the time of the block."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        request.ask()
-
-    handlers = {number: signal.signal(number, handle) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    request.listen()
     try:
         yield
     finally:

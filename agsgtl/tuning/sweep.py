@@ -6,6 +6,7 @@ The same command starts a sweep, goes on with one that was stopped, and extends 
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,10 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
             unpack_pair(pair, ledger.path)
         end = SweepEnd(ledger)
         queue = JobQueue(experiment, ledger, concurrency, lease.number) if concurrency else None
+        _say(queue.notices if queue else [])
         if queue is None or not queue.is_finished:
-            queue = _run(experiment, ledger, concurrency, lease, orders.address, end)
-        _say(queue.notices)
+            with redirect_stdout(sys.stderr):  # Ray prints what it has to say there, and stdout is for the table alone
+                queue = _run(experiment, ledger, concurrency, lease, orders.address, end)
         if not end.is_interrupted:
             _finish(experiment, ledger, queue, lease, end)
     return end
@@ -91,12 +93,18 @@ def _run(
         concurrency = concurrency or end.slots
         write_experiment(experiment, ledger, concurrency, lease.number, cells=[])
         queue = JobQueue(experiment, ledger, concurrency, lease.number)
-        searcher = LedgerSearcher(queue, end.slots, lease.require)
         request = StopRequest(ledger.path, lease.number, on_stop=queue.stop)
+
+        def before_each_job() -> None:
+            request.listen()
+            lease.require()
+
+        searcher = LedgerSearcher(queue, end.slots, before_each_job)
         with stop_on_signals(request):
             run_jobs(searcher, experiment.file.resources, ledger.path, [Progress(queue)])
     if searcher.fatal:
         raise searcher.fatal
+    _say(queue.notices)
     end.ran, end.is_interrupted = len(searcher.spans), not queue.is_finished
     end.busy = _busy_share(searcher.spans, end.slots * experiment.file.resources.cpu)
     return queue

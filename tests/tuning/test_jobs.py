@@ -106,7 +106,7 @@ def test_after_a_stop_nothing_is_handed_out(queue: JobQueue) -> None:
 def test_a_worker_that_dies_where_it_stands_is_the_trials_own_fault(
     queue: JobQueue, epochs: tuple[int, ...], is_over: bool
 ) -> None:
-    searcher = LedgerSearcher(queue, slots=2, require_lease=lambda: None)
+    searcher = LedgerSearcher(queue, slots=2, before_each_job=lambda: None)
     job = first(queue, "trial")
     folder = folder_of(queue, job)
     for attempt, epoch in enumerate(epochs):
