@@ -278,7 +278,10 @@ class Study:
             self.optuna.tell(number, values + ([float(outcome.labels)] if len(self.optuna.directions) == 2 else []))
         elif outcome.reason == "out_of_memory" and self.search.sampler in CONSTRAINED:
             # The configuration is not bad but impossible here: a violated constraint keeps samplers away from its kind.
-            lowest = min((known.score for known in self.outcomes.values() if known.score is not None), default=0.0)
+            told = (
+                self.outcomes[known].score for known in self._told
+            )  # what was not told yet may not show in a fixed order
+            lowest = min((score for score in told if score is not None), default=0.0)
             self._trial(number).set_constraint("memory", 1.0)
             self.optuna.tell(number, [lowest] + ([float(outcome.labels)] if len(self.optuna.directions) == 2 else []))
         elif outcome.status == "pruned" and outcome.score is not None:
