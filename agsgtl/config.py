@@ -175,6 +175,11 @@ class RuntimeSettings(_Group):
     device: Literal["cpu", "cuda"] = _setting(
         "cpu", "device of a trial; a missing GPU is an error, never a CPU instead", _OURS
     )
+    precision: Literal["float32", "bfloat16"] = _setting(
+        "float32",
+        "number format of convolutions and matrix products; bfloat16 is faster, and rounds (benchmarks/README.md)",
+        _OURS,
+    )
 
 
 class Config(_Group):

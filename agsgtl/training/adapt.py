@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from agsgtl.config import Config
+from agsgtl.models import folded
 from agsgtl.models.networks import Discriminator, Segmenter
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import all_target, at_pixels, cross_entropy, entropy, none_target, weighted_sum
+from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
 
 
@@ -52,8 +54,9 @@ class AdversarialTraining(Training):
         self.discriminator_optimizer = torch.optim.Adam(
             discriminator.parameters(), lr=self.settings.discriminator_learning_rate, fused=True
         )
-        with torch.no_grad():
-            self.source_features = source.eval().body(inputs.source_cube)
+        self.precision = autocast(config)
+        with torch.no_grad(), self.precision:
+            self.source_features = folded.features(source.eval().body, inputs.source_cube)
         self.target_features = self._inference_features()
         self.target_ce: list[float] = []
         self.low_epochs = torch.zeros((), dtype=torch.int64)
@@ -75,7 +78,10 @@ class AdversarialTraining(Training):
 
     def _train_discriminator(self, unlabelled: Tensor) -> Tensor:
         self.discriminator.train().requires_grad_(True)
-        with torch.no_grad():  # the target does not move during these steps, nor does its gate in eval mode
+        with (
+            torch.no_grad(),
+            self.precision,
+        ):  # the target does not move during these steps, nor does its gate in eval mode
             features = self._gated_features(self.target_features)
         return torch.stack(
             [self._discriminator_step(features, unlabelled) for _ in range(self.settings.discriminator_steps)]
@@ -84,8 +90,10 @@ class AdversarialTraining(Training):
     def _discriminator_step(self, target_features: Tensor, unlabelled: Tensor) -> Tensor:
         """L_D: source pixels are their class, target pixels are class K+1. Target first: batch norms see that order."""
         inputs, weight = self.inputs, self.loss
-        target_logits = self._gated_logits(target_features)
-        source_logits = self.discriminator(self.source_features)
+        with self.precision:
+            discriminate = folded.composed(self.discriminator)
+            target_logits = self._gated_logits(discriminate(target_features))
+            source_logits = discriminate(self.source_features)
         loss = weighted_sum(
             (weight.discriminator_target, lambda: all_target(at_pixels(target_logits, inputs.target_train.pixels))),
             (
@@ -105,8 +113,9 @@ class AdversarialTraining(Training):
         """L_T: the discriminator shall take labelled target pixels for their true class."""
         labelled, weight = self.inputs.target_train, self.loss
         self.target.train()
-        features = self.target.body(self.inputs.target_cube)
-        judged = self._gated_logits(self._gated_features(features))
+        with self.precision:
+            features = folded.features(self.target.body, self.inputs.target_cube)
+            judged = self._gated_logits(folded.logits(self.discriminator, self._gated_features(features)))
         loss = weighted_sum(
             (weight.adversarial, lambda: cross_entropy(at_pixels(judged, labelled.pixels), labelled.labels)),
             (
@@ -124,13 +133,13 @@ class AdversarialTraining(Training):
 
     def target_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the target in inference, from the features that the next epoch starts from."""
-        with torch.no_grad():
+        with torch.no_grad(), self.precision:
             return self.target.classifier(self.target_features)  # type: ignore[no-any-return]
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene by the target segmenter in inference."""
-        with torch.no_grad():
-            return self.target.eval()(self.inputs.source_cube)  # type: ignore[no-any-return]
+        with torch.no_grad(), self.precision:
+            return folded.logits(self.target.eval(), self.inputs.source_cube)
 
     def has_converged(self) -> bool:
         """Whether the early stop's losses were low for `adapt.early_stop_patience` epochs in a row."""
@@ -168,20 +177,22 @@ class AdversarialTraining(Training):
         self.load_weights(under("target", state))
 
     def _gated_features(self, features: Tensor) -> Tensor:
-        return self.target.attended(features) if self.attention.target else features
+        if not self.attention.target:
+            return features
+        assert self.target.attention is not None  # the config refuses it for the family without one
+        return folded.attended(self.target.attention, features)
 
-    def _gated_logits(self, features: Tensor) -> Tensor:
-        logits = self.discriminator(features)
-        return self.discriminator.attention(logits) if self.attention.discriminator else logits  # type: ignore[no-any-return]
+    def _gated_logits(self, logits: Tensor) -> Tensor:
+        return folded.attended(self.discriminator.attention, logits) if self.attention.discriminator else logits
 
     def _classified(self, features: Tensor, pixels: Tensor) -> Tensor:
         """Logits (n, K) of the target's own classifier, computed at the n pixels alone."""
         rows = at_pixels(features, pixels)
-        return self.target.classifier(rows.T[None, :, :, None])[0, :, :, 0].T  # type: ignore[no-any-return]
+        return self.target.classifier(rows.T[None, :, :, None])[0, :, :, 0].T  # type: ignore[no-any-return]  # in float32
 
     def _inference_features(self) -> Tensor:
-        with torch.no_grad():
-            return self.target.eval().body(self.inputs.target_cube)  # type: ignore[no-any-return]
+        with torch.no_grad(), self.precision:
+            return folded.features(self.target.eval().body, self.inputs.target_cube)
 
     def _draw_unlabelled(self, epoch: int) -> Tensor:
         pool = self.inputs.unlabelled

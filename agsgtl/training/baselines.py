@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agsgtl.config import Config
+from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
+from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
 
 Spectra = NDArray[np.float64]
@@ -34,6 +36,7 @@ class SupervisedTraining(Training):
         super().__init__(inputs, config.adapt.epochs if domains else 0)
         self.segmenter, self.domains, self.steps = segmenter, domains, config.adapt.target_steps
         self.optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.adapt.target_learning_rate, fused=True)
+        self.precision = autocast(config)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch; the mean of its losses."""
@@ -42,7 +45,10 @@ class SupervisedTraining(Training):
 
     def _step(self) -> Tensor:
         self.optimizer.zero_grad()
-        losses = [cross_entropy(at_pixels(self.segmenter(cube), at.pixels), at.labels) for cube, at in self.domains]
+        with self.precision:
+            segment = folded.composed(self.segmenter)
+            logits = [at_pixels(segment(cube), at.pixels) for cube, at in self.domains]
+        losses = [cross_entropy(at_labels, at.labels) for at_labels, (_, at) in zip(logits, self.domains, strict=True)]
         loss = torch.stack(losses).sum()
         loss.backward()
         self.optimizer.step()
@@ -58,7 +64,8 @@ class SupervisedTraining(Training):
 
     @torch.no_grad()
     def _logits(self, cube: Tensor) -> Tensor:
-        return self.segmenter.eval()(cube)  # type: ignore[no-any-return]
+        with self.precision:
+            return folded.logits(self.segmenter.eval(), cube)
 
     def weights(self) -> Tensors:
         """A copy of the segmenter's weights."""

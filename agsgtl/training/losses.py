@@ -10,8 +10,12 @@ from torch.nn import functional
 
 
 def at_pixels(maps: Tensor, pixels: Tensor) -> Tensor:
-    """The channels (n, C) of maps (1, C, H, W) at n pixels, given as row-major indices `row * W + column`."""
-    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]).index_select(0, pixels)
+    """The channels (n, C) of maps (1, C, H, W) at n pixels, given as row-major indices `row * W + column`.
+
+    In float32 at least, whatever the maps were computed in: no loss or probability is taken in bfloat16.
+    """
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]).index_select(0, pixels)
+    return rows.float() if rows.dtype == torch.bfloat16 else rows
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

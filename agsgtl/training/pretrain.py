@@ -12,11 +12,13 @@ from torch import Tensor
 from agsgtl.config import Config, digest, flatten
 from agsgtl.durable import set_aside
 from agsgtl.errors import Diverged, UserError
+from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter, build_segmenter, placed
 from agsgtl.seeds import Seeds, derive_seed
 from agsgtl.training import TRAINER_VERSION, checkpoint
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
+from agsgtl.training.precision import autocast
 
 _SETTINGS_THAT_MATTER = ("model.family", "model.width", "data.normalisation", "pretrain.", "runtime.")
 """The rest of the config never reaches the pre-training; the target's gate has two fixed widths."""
@@ -43,9 +45,22 @@ def pretrain(config: Config, inputs: TrainingInputs, segmenter: Segmenter) -> So
     optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.pretrain.learning_rate, fused=True)
     best, lowest = checkpoint.snapshot(segmenter), math.inf
     train_losses, validation_losses = [], []
+
+    def loss_on(labelled: LabelledPixels) -> Tensor:
+        with autocast(config):
+            logits = at_pixels(folded.logits(segmenter, inputs.source_cube), labelled.pixels)
+        return cross_entropy(logits, labelled.labels)
+
     for epoch in range(1, config.pretrain.epochs + 1):
-        train_losses.append(_step(segmenter, optimizer, inputs.source_cube, inputs.source_train))
-        validation_losses.append(_loss_in_eval(segmenter, inputs.source_cube, inputs.source_validation))
+        segmenter.train()
+        optimizer.zero_grad()
+        loss = loss_on(inputs.source_train)
+        loss.backward()
+        optimizer.step()
+        train_losses.append(loss.item())
+        segmenter.eval()
+        with torch.no_grad():
+            validation_losses.append(loss_on(inputs.source_validation).item())
         if not math.isfinite(train_losses[-1] + validation_losses[-1]):
             raise Diverged(f"pre-training: the loss is not finite in epoch {epoch}; lower pretrain.learning_rate")
         if validation_losses[-1] < lowest:
@@ -77,21 +92,6 @@ def obtain_source_model(config: Config, inputs: TrainingInputs, seeds: Seeds, fi
     if file is not None:
         _save(model, file, seeds)
     return model
-
-
-def _step(segmenter: Segmenter, optimizer: torch.optim.Optimizer, cube: Tensor, labelled: LabelledPixels) -> float:
-    segmenter.train()
-    optimizer.zero_grad()
-    loss = cross_entropy(at_pixels(segmenter(cube), labelled.pixels), labelled.labels)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-@torch.no_grad()
-def _loss_in_eval(segmenter: Segmenter, cube: Tensor, labelled: LabelledPixels) -> float:
-    segmenter.eval()
-    return cross_entropy(at_pixels(segmenter(cube), labelled.pixels), labelled.labels).item()
 
 
 def _save(model: SourceModel, file: Path, seeds: Seeds) -> None:

@@ -1,4 +1,4 @@
-"""The trainer gives the numbers that the authors' code gave, trace by trace, in float64.
+"""The trainer gives the numbers that the authors' code gave, trace by trace, in float64; so does the benchmarks' baseline.
 
 `AGSGTL_TRACES=DIR pytest tests/training/test_parity.py` replays every trace in DIR instead of the shipped ones.
 """
@@ -22,6 +22,7 @@ from agsgtl.models.networks import build_discriminator, build_segmenter
 from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs, cube_tensor
 from agsgtl.training.pretrain import pretrain
+from benchmarks.naive import NaiveAdversarialTraining
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -47,18 +48,18 @@ class Replay:
     validation_loss: tuple[float, ...]
     discriminator_loss: NDArray
     target_loss: NDArray
-    training: AdversarialTraining
+    training: AdversarialTraining | NaiveAdversarialTraining
 
 
-@pytest.fixture(scope="module")
-def replay(trace: dict[str, NDArray]) -> Replay:
+@pytest.fixture(scope="module", params=[AdversarialTraining, NaiveAdversarialTraining])
+def replay(trace: dict[str, NDArray], request: pytest.FixtureRequest) -> Replay:
     config, inputs = config_of(trace), inputs_of(trace)
     source = load(build_segmenter(config, inputs.bands, inputs.classes, seed=0), trace, "pretrain/initial")
     model = pretrain(config, inputs, source)
     source = load(source, trace, "pretrain/final")  # rounded to float32 in the file: both phases start exact
     target = load(build_segmenter(config, inputs.bands, inputs.classes, seed=0), trace, "pretrain/final")
     discriminator = load(build_discriminator(config, inputs.classes, seed=0), trace, "discriminator/initial")
-    training = AdversarialTraining(config, inputs, source, target, discriminator, seed=0)
+    training = request.param(config, inputs, source, target, discriminator, seed=0)
     steps = [training.train_steps(epoch) for epoch in range(1, config.adapt.epochs + 1)]
     losses = [np.array([losses.tolist() for losses in phase]) for phase in zip(*steps, strict=True)]
     return Replay(model.train_loss, model.validation_loss, losses[0], losses[1], training)

@@ -1,0 +1,173 @@
+"""The networks of `networks.py` in fewer operations: the same functions of the same weights, for training.
+
+A shallow decoder holds no activation: its up-convolutions, concatenations and 1x1 convolutions, and a classifier behind
+them, are one linear map of the encoder's three levels. `Decoder` composes that map's weights once a step, a matrix a level,
+and gradients flow through them into the layers; no map of full size is made but the result. With f features, K classes:
+
+    result = fine @ W_fine + up(coarse @ W_coarse + up(deep @ W_deep))
+
+where `up` deals the 4 x C numbers of a pixel out to the 2 x 2 pixels above it. A gate's first linear layer and its batch norm
+are composed likewise: the batch statistics of `x @ W` follow from the mean and covariance of x, which has few channels.
+
+`tests/models/test_folded.py` holds both forms against each other; the golden traces are replayed through this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agsgtl.models.attention import LEAKY_SLOPE, SpatialAttention
+from agsgtl.models.networks import Body, Discriminator, Segmenter, ShallowBody
+
+
+def features(body: Body, maps: Tensor) -> Tensor:
+    """`body(maps)`: the feature map (1, width, H, W)."""
+    return Decoder.of(body)(maps) if isinstance(body, ShallowBody) else body(maps)
+
+
+def logits(network: Segmenter | Discriminator, maps: Tensor) -> Tensor:
+    """`network(maps)`: the logits (1, classes, H, W)."""
+    return composed(network)(maps)
+
+
+def composed(network: Segmenter | Discriminator) -> Callable[[Tensor], Tensor]:
+    """The network as a function from maps to logits, good for one step: its weights are composed once, here."""
+    return Decoder.of(network.body, network.classifier) if isinstance(network.body, ShallowBody) else network
+
+
+def attended(attention: SpatialAttention, maps: Tensor) -> Tensor:
+    """`attention(maps)`: the gated maps, (1, channels, H, W)."""
+    return maps * gate(attention, maps)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A shallow body's encoder, and the composed weights of all that follows it; good until a weight changes.
+
+    `fine` (f, C), `coarse` (2f, 4C) and `deep` (2f, 16C) multiply a level's pixels from the right, the 2 x 2 pixels above
+    one in row-major order before the C results; `fine_bias` (C,) and `coarse_bias` (4C,) are what the levels add.
+    """
+
+    body: ShallowBody
+    fine: Tensor
+    fine_bias: Tensor
+    coarse: Tensor
+    coarse_bias: Tensor
+    deep: Tensor
+
+    @classmethod
+    def of(cls, body: ShallowBody, head: nn.Conv2d | None = None) -> Self:
+        """The composition of `body`'s decoder and, where given, of a 1x1 convolution `head` behind it."""
+        with torch.autocast(body.decoder11.weight.device.type, enabled=False):  # weights are never rounded twice
+            upper, lower = _matrix(body.decoder11), _matrix(body.decoder22)
+            upper_bias = _bias(body.decoder11)
+            if head is not None:
+                upper_bias = _bias(head) + _matrix(head) @ upper_bias
+                upper = _matrix(head) @ upper
+            from_up, from_fine = upper.split(body.width, dim=1)
+            from_deep, from_coarse = lower.split(2 * body.width, dim=1)
+            to_fine = _composed(from_up, body.upconv11)
+            to_coarse = _composed(from_deep, body.upconv1)
+            lower_bias = _bias(body.decoder22) + from_deep @ _bias(body.upconv1)
+            return cls(
+                body=body,
+                fine=from_fine.T,
+                fine_bias=upper_bias + from_up @ _bias(body.upconv11),
+                coarse=(to_fine @ from_coarse).T,
+                coarse_bias=to_fine @ lower_bias,
+                deep=torch.einsum("ai,qij->qaj", to_fine, to_coarse.unflatten(0, (4, -1))).flatten(0, 1).T,
+            )
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """Features, or the head's logits, (1, C, H, W), channels last in memory."""
+        fine = self.body.encoder1(maps)
+        coarse = self.body.encoder5(functional.max_pool2d(fine, 2))
+        deep = functional.max_pool2d(coarse, 2)
+        lifted = _up(_rows(deep) @ self.deep, deep, coarse) + torch.addmm(self.coarse_bias, _rows(coarse), self.coarse)
+        result = _up(lifted, coarse, fine) + torch.addmm(self.fine_bias, _rows(fine), self.fine)
+        return result.reshape(1, *fine.shape[-2:], -1).permute(0, 3, 1, 2)
+
+
+def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
+    """`attention.gate(maps)`: the gate of every pixel, (1, 1, H, W)."""
+    rows = _rows(maps if attention.gradient_through_gate else maps.detach())
+    for layer in range(1, attention.depth + 1):
+        linear, norm = attention.get_submodule(f"Liner{layer}"), attention.get_submodule(f"Batch{layer}")
+        assert isinstance(linear, nn.Linear)
+        assert isinstance(norm, nn.BatchNorm1d)
+        rows = _normed_linear(linear, norm, rows) if layer == 1 else norm(linear(rows))
+        if layer < attention.depth:
+            rows = functional.leaky_relu(rows, LEAKY_SLOPE, inplace=True)
+    opened = attention.floor + (attention.ceiling - attention.floor) * rows.sigmoid()
+    return opened.reshape(1, 1, *maps.shape[-2:])
+
+
+def _normed_linear(linear: nn.Linear, norm: nn.BatchNorm1d, rows: Tensor) -> Tensor:
+    """`norm(linear(rows))` as one linear layer, for rows (n, few)."""
+    if norm.training:
+        mean, variance = _statistics(linear, rows)
+        _note_statistics(norm, mean, variance, len(rows))
+    else:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        mean, variance = norm.running_mean, norm.running_var
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return torch.addmm(norm.bias + (linear.bias - mean) * scale, rows, (linear.weight * scale[:, None]).T)
+
+
+def _statistics(linear: nn.Linear, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of `linear(rows)`, from those of the rows; never in bfloat16."""
+    with torch.autocast(rows.device.type, enabled=False):
+        rows = rows.to(linear.weight.dtype)
+        mean = rows.mean(dim=0)
+        centred = rows - mean
+        covariance = centred.T @ centred / len(rows)
+        variance = ((linear.weight @ covariance) * linear.weight).sum(dim=1)
+        return torch.addmv(linear.bias, linear.weight, mean), variance
+
+
+@torch.no_grad()
+def _note_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """What a batch norm does to its running statistics; the running variance is of the unbiased ones."""
+    assert norm.num_batches_tracked is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(mean, norm.momentum)
+    norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
+
+
+def _matrix(convolution: nn.Conv2d) -> Tensor:
+    """The matrix (outputs, inputs) of a 1x1 convolution."""
+    return convolution.weight[:, :, 0, 0]
+
+
+def _bias(convolution: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    assert convolution.bias is not None
+    return convolution.bias
+
+
+def _composed(matrix: Tensor, upconv: nn.ConvTranspose2d) -> Tensor:
+    """A matrix (C, m) behind a transposed 2x2/2 convolution from n to m channels: (4C, n), a block for each of the 2 x 2 pixels."""
+    return torch.einsum("cm,nmyx->yxcn", matrix, upconv.weight).flatten(0, 2)
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """Maps (1, C, H, W) as rows (H * W, C): a view where channels lie last in memory."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _up(rows: Tensor, level: Tensor, above: Tensor) -> Tensor:
+    """Rows (h * w, 4C) of a level dealt out to the rows (H * W, C) of the level above; an odd last row or column gets 0."""
+    (height, width), (full_height, full_width) = level.shape[-2:], above.shape[-2:]
+    dealt = rows.reshape(height, width, 2, 2, -1).transpose(1, 2).reshape(2 * height, 2 * width, -1)
+    if (full_height, full_width) != dealt.shape[:2]:
+        dealt = functional.pad(dealt, (0, 0, 0, full_width - 2 * width, 0, full_height - 2 * height))
+    return dealt.flatten(0, 1)

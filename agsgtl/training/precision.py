@@ -1,0 +1,15 @@
+"""The number format of a training's convolutions and matrix products: float32, or bfloat16 where that is asked for."""
+
+from __future__ import annotations
+
+import torch
+
+from agsgtl.config import Config
+
+
+def autocast(config: Config) -> torch.autocast:
+    """A context for forward passes; under `runtime.precision: bfloat16` PyTorch's autocast, else without effect.
+
+    Weights, optimisers, running statistics and losses stay in float32 either way.
+    """
+    return torch.autocast(config.runtime.device, torch.bfloat16, enabled=config.runtime.precision == "bfloat16")

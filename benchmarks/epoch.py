@@ -1,0 +1,162 @@
+"""An epoch of the adaptation against the naive baseline, side by side in one run; ends with `exact_ratio_median=...`.
+
+    python -m benchmarks.epoch [--size 200x300x144] [--device cpu|cuda] [--threads 1] [--rounds 5]
+
+Every round runs one epoch (20 discriminator steps, 5 target steps, the authors' settings) of each trainer on the same
+made-up scene; a ratio is of one round's two times, so a machine that slows down slows both. Time is the process's
+processor time on a CPU (other work on the machine does not count), and wall-clock time between synchronisations on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from agsgtl.config import Config, configure
+from agsgtl.models.networks import Segmenter, build_discriminator, build_segmenter, placed
+from agsgtl.training.adapt import AdversarialTraining
+from agsgtl.training.inputs import LabelledPixels, TrainingInputs, cube_tensor
+from benchmarks.naive import NaiveAdversarialTraining
+
+CLASSES = 6
+SOURCE_PIXELS, TARGET_PIXELS = 2400, 60
+MATRIX = 1024
+TRAINERS: dict[str, tuple[type, str]] = {
+    "naive": (NaiveAdversarialTraining, "float32"),
+    "exact": (AdversarialTraining, "float32"),
+    "bfloat16": (AdversarialTraining, "bfloat16"),
+}
+
+
+def made_up_inputs(size: tuple[int, int, int], device: str, seed: int = 0) -> TrainingInputs:
+    """Two scenes of (height, width, bands) with a spectrum a class and noise, labels spread over them."""
+    generator = np.random.default_rng(seed)
+    height, width, bands = size
+    spectra = generator.standard_normal((CLASSES, bands)).astype(np.float32)
+    scenes = []
+    for shift, count in ((0.0, SOURCE_PIXELS), (0.5, TARGET_PIXELS)):
+        truth = np.kron(generator.integers(0, CLASSES, (height // 8 + 1, width // 8 + 1)), np.ones((8, 8), int))
+        truth = truth[:height, :width]
+        cube = spectra[truth] + shift + generator.standard_normal((height, width, bands)).astype(np.float32)
+        labels = np.zeros(height * width, np.uint8)
+        drawn = generator.choice(height * width, count, replace=False)
+        labels[drawn] = truth.reshape(-1)[drawn] + 1
+        scenes.append(
+            (
+                cube_tensor(cube.transpose(2, 0, 1)[None], device),
+                LabelledPixels.of(labels.reshape(height, width), device),
+            )
+        )
+    (source, source_labels), (target, target_labels) = scenes
+    everything = torch.arange(height * width, device=device)
+    labelled = (source_labels, source_labels, target_labels, target_labels)
+    return TrainingInputs(source, target, *labelled, unlabelled=everything, classes=CLASSES)
+
+
+def start(trainer: str, inputs: TrainingInputs, device: str) -> AdversarialTraining | NaiveAdversarialTraining:
+    """A trainer on the same initial weights as the others."""
+    kind, precision = TRAINERS[trainer]
+    config = configure({"runtime.device": device, "runtime.precision": precision}, origin="benchmark")
+    discriminator = placed(build_discriminator(config, CLASSES, seed=1), device)
+    return kind(config, inputs, _segmenter(config, inputs), _segmenter(config, inputs), discriminator, seed=0)  # type: ignore[no-any-return]
+
+
+def _segmenter(config: Config, inputs: TrainingInputs) -> Segmenter:
+    return placed(build_segmenter(config, inputs.bands, CLASSES, seed=0), inputs.target_cube.device)
+
+
+def seconds(action: Callable[[], object], device: str) -> float:
+    """What the action took: processor time on a CPU, wall-clock time on a GPU."""
+    if device == "cpu":
+        started = time.process_time()
+        action()
+        return time.process_time() - started
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    action()
+    torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def matrix_peak(device: str, dtype: torch.dtype) -> float:
+    """Operations a second of the best of ten square matrix products: the machine's measured peak."""
+    left, right = (torch.randn(MATRIX, MATRIX, device=device).to(dtype) for _ in range(2))
+    times = [seconds(lambda: left @ right, device) for _ in range(12)]
+    return 2 * MATRIX**3 / min(times[2:])
+
+
+def operations(inputs: TrainingInputs) -> float:
+    """Multiplications and additions of an epoch's 3x3 convolutions at the authors' widths, counted from the schedule.
+
+    A backward pass costs a forward pass for the weights, and another one for the input where it is wanted: not for the
+    first convolution, and not for frozen weights. Decoders, gates and everything elementwise are left out: a lower bound.
+    """
+    pixels = inputs.target_cube.shape[-2] * inputs.target_cube.shape[-1]
+    bands, f, d = inputs.bands, 16, 32
+
+    def first(channels: int, width: int) -> int:
+        return 9 * channels * width
+
+    def rest(width: int) -> float:
+        return 9 * width * width + 9 * width * 2 * width / 4
+
+    discriminator_step = 2 * (2 * first(f, d) + 3 * rest(d))  # both domains; the features need no gradient
+    target_step = 2 * first(bands, f) + 3 * rest(f) + 2 * (first(f, d) + rest(d))  # the discriminator's weights need none
+    inference = first(bands, f) + rest(f)
+    return 2.0 * pixels * (20 * discriminator_step + 5 * target_step + inference)
+
+
+def loss_difference(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+    """The mean of |a - b| over two loss curves, relative to the mean of |a|."""
+    a, b = torch.cat(one), torch.cat(other)
+    return float((a - b).abs().mean() / a.abs().mean())
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="200x300x144", help="height x width x bands; Houston is 349x1905x144")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    height, width, bands = (int(part) for part in arguments.size.split("x"))
+    device = arguments.device
+    inputs = made_up_inputs((height, width, bands), device)
+    trainings = {name: start(name, inputs, device) for name in TRAINERS}
+    times: dict[str, list[float]] = {name: [] for name in TRAINERS}
+    curves: dict[str, list[torch.Tensor]] = {name: [] for name in TRAINERS}
+    for round_number in range(arguments.rounds + 1):
+        for name, training in trainings.items():
+            steps: list[torch.Tensor] = []
+            taken = seconds(lambda t=training, s=steps: s.extend(t.train_steps(round_number + 1)), device)  # type: ignore[misc]
+            curves[name].append(torch.cat([losses.float().cpu() for losses in steps]))
+            if round_number:  # the first epoch warms up
+                times[name].append(taken)
+    print(f"scene {arguments.size}, {device}, {arguments.threads} threads, {arguments.rounds} rounds after a warm-up\n")
+    print("| trainer | s an epoch, median (lowest to highest) | times the naive one, median (lowest to highest) | share of matrix peak |")
+    print("|---|---|---|---|")
+    ratios = {name: [n / t for n, t in zip(times["naive"], taken, strict=True)] for name, taken in times.items()}
+    for name, (_, precision) in TRAINERS.items():
+        rate = operations(inputs) / statistics.median(times[name])
+        share = rate / matrix_peak(device, getattr(torch, precision))
+        print(f"| {name} | {spread(times[name], 3)} | {spread(ratios[name], 2)} | {share:.0%} |")
+    for name in ("exact", "bfloat16"):
+        print(f"\n{name}: losses differ from the naive one's by {loss_difference(curves['naive'], curves[name]):.1e} of their mean")
+    for name in ("exact", "bfloat16"):
+        print(f"{name}_ratio_median={statistics.median(ratios[name]):.2f}")
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Median (lowest to highest)."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+if __name__ == "__main__":
+    main()
