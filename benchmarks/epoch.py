@@ -83,6 +83,15 @@ def seconds(action: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
+def timed_epoch(
+    training: AdversarialTraining | NaiveAdversarialTraining, epoch: int, device: str
+) -> tuple[float, torch.Tensor]:
+    """Seconds of an epoch, and its losses step by step."""
+    steps: list[torch.Tensor] = []
+    taken = seconds(lambda: steps.extend(training.train_steps(epoch)), device)
+    return taken, torch.cat([losses.float().cpu() for losses in steps])
+
+
 def matrix_peak(device: str, dtype: torch.dtype) -> float:
     """Operations a second of the best of ten square matrix products: the machine's measured peak."""
     left, right = (torch.randn(MATRIX, MATRIX, device=device).to(dtype) for _ in range(2))
@@ -106,7 +115,9 @@ def operations(inputs: TrainingInputs) -> float:
         return 9 * width * width + 9 * width * 2 * width / 4
 
     discriminator_step = 2 * (2 * first(f, d) + 3 * rest(d))  # both domains; the features need no gradient
-    target_step = 2 * first(bands, f) + 3 * rest(f) + 2 * (first(f, d) + rest(d))  # the discriminator's weights need none
+    target_step = (
+        2 * first(bands, f) + 3 * rest(f) + 2 * (first(f, d) + rest(d))
+    )  # the discriminator's weights need none
     inference = first(bands, f) + rest(f)
     return 2.0 * pixels * (20 * discriminator_step + 5 * target_step + inference)
 
@@ -134,13 +145,14 @@ def main() -> None:
     curves: dict[str, list[torch.Tensor]] = {name: [] for name in TRAINERS}
     for round_number in range(arguments.rounds + 1):
         for name, training in trainings.items():
-            steps: list[torch.Tensor] = []
-            taken = seconds(lambda t=training, s=steps: s.extend(t.train_steps(round_number + 1)), device)  # type: ignore[misc]
-            curves[name].append(torch.cat([losses.float().cpu() for losses in steps]))
+            taken, losses = timed_epoch(training, round_number + 1, device)
+            curves[name].append(losses)
             if round_number:  # the first epoch warms up
                 times[name].append(taken)
     print(f"scene {arguments.size}, {device}, {arguments.threads} threads, {arguments.rounds} rounds after a warm-up\n")
-    print("| trainer | s an epoch, median (lowest to highest) | times the naive one, median (lowest to highest) | share of matrix peak |")
+    print(
+        "| trainer | s an epoch, median (lowest to highest) | times the naive one, median (lowest to highest) | share of matrix peak |"
+    )
     print("|---|---|---|---|")
     ratios = {name: [n / t for n, t in zip(times["naive"], taken, strict=True)] for name, taken in times.items()}
     for name, (_, precision) in TRAINERS.items():
@@ -148,7 +160,9 @@ def main() -> None:
         share = rate / matrix_peak(device, getattr(torch, precision))
         print(f"| {name} | {spread(times[name], 3)} | {spread(ratios[name], 2)} | {share:.0%} |")
     for name in ("exact", "bfloat16"):
-        print(f"\n{name}: losses differ from the naive one's by {loss_difference(curves['naive'], curves[name]):.1e} of their mean")
+        print(
+            f"\n{name}: losses differ from the naive one's by {loss_difference(curves['naive'], curves[name]):.1e} of their mean"
+        )
     for name in ("exact", "bfloat16"):
         print(f"{name}_ratio_median={statistics.median(ratios[name]):.2f}")
 

@@ -1,34 +1,39 @@
 """The networks of `networks.py` in fewer operations: the same functions of the same weights, for training.
 
 A shallow decoder holds no activation: its up-convolutions, concatenations and 1x1 convolutions, and a classifier behind
-them, are one linear map of the encoder's three levels. `Decoder` composes that map's weights once a step, a matrix a level,
-and gradients flow through them into the layers; no map of full size is made but the result. With f features, K classes:
+them, are one linear map of the encoder's three levels. `Folded` composes that map's weights once a step, a matrix a level,
+and gradients flow through them into the layers; no map of full size is made but the result. With f features, C results:
 
     result = fine @ W_fine + up(coarse @ W_coarse + up(deep @ W_deep))
 
-where `up` deals the 4 x C numbers of a pixel out to the 2 x 2 pixels above it. A gate's first linear layer and its batch norm
-are composed likewise: the batch statistics of `x @ W` follow from the mean and covariance of x, which has few channels.
+where `up` deals the 4 x C numbers of a pixel out to the 2 x 2 pixels above it. A batch norm is composed with the layer before
+it where its statistics are at hand (`moments.py`): in eval mode, in a gate's first layer, and behind a first convolution
+whose input stays the same over many steps.
 
 `tests/models/test_folded.py` holds both forms against each other; the golden traces are replayed through this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from agsgtl.models.attention import LEAKY_SLOPE, SpatialAttention
+from agsgtl.models.moments import Moments, normed_map
 from agsgtl.models.networks import Body, Discriminator, Segmenter, ShallowBody
+
+BLOCK: Final = 4096
+"""Pixels of a block of a gate: a hundred channels of them fit into the cache of a processor's core."""
 
 
 def features(body: Body, maps: Tensor) -> Tensor:
     """`body(maps)`: the feature map (1, width, H, W)."""
-    return Decoder.of(body)(maps) if isinstance(body, ShallowBody) else body(maps)
+    return Folded.of(body)(maps) if isinstance(body, ShallowBody) else body(maps)
 
 
 def logits(network: Segmenter | Discriminator, maps: Tensor) -> Tensor:
@@ -36,9 +41,23 @@ def logits(network: Segmenter | Discriminator, maps: Tensor) -> Tensor:
     return composed(network)(maps)
 
 
-def composed(network: Segmenter | Discriminator) -> Callable[[Tensor], Tensor]:
-    """The network as a function from maps to logits, good for one step: its weights are composed once, here."""
-    return Decoder.of(network.body, network.classifier) if isinstance(network.body, ShallowBody) else network
+class Composed(Protocol):
+    """A network as a function from maps to logits; `patches` are the maps' moments where they are known."""
+
+    def __call__(self, maps: Tensor, patches: Moments | None = None) -> Tensor:
+        """The logits (1, classes, H, W)."""
+
+
+def composed(network: Segmenter | Discriminator) -> Composed:
+    """The network as a function that is good for one step: its weights are composed once, here."""
+    if isinstance(network.body, ShallowBody):
+        return Folded.of(network.body, network.classifier)
+    return lambda maps, patches=None: network(maps)
+
+
+def patches(network: Segmenter | Discriminator, maps: Tensor) -> Moments | None:
+    """What a composed network wants to know of maps that it will see again; None where it has no use for it."""
+    return Moments.of_patches(maps) if isinstance(network.body, ShallowBody) else None
 
 
 def attended(attention: SpatialAttention, maps: Tensor) -> Tensor:
@@ -47,7 +66,7 @@ def attended(attention: SpatialAttention, maps: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Decoder:
+class Folded:
     """A shallow body's encoder, and the composed weights of all that follows it; good until a weight changes.
 
     `fine` (f, C), `coarse` (2f, 4C) and `deep` (2f, 16C) multiply a level's pixels from the right, the 2 x 2 pixels above
@@ -72,8 +91,8 @@ class Decoder:
                 upper = _matrix(head) @ upper
             from_up, from_fine = upper.split(body.width, dim=1)
             from_deep, from_coarse = lower.split(2 * body.width, dim=1)
-            to_fine = _composed(from_up, body.upconv11)
-            to_coarse = _composed(from_deep, body.upconv1)
+            to_fine = _behind(from_up, body.upconv11)
+            to_coarse = _behind(from_deep, body.upconv1)
             lower_bias = _bias(body.decoder22) + from_deep @ _bias(body.upconv1)
             return cls(
                 body=body,
@@ -84,10 +103,10 @@ class Decoder:
                 deep=torch.einsum("ai,qij->qaj", to_fine, to_coarse.unflatten(0, (4, -1))).flatten(0, 1).T,
             )
 
-    def __call__(self, maps: Tensor) -> Tensor:
+    def __call__(self, maps: Tensor, patches: Moments | None = None) -> Tensor:
         """Features, or the head's logits, (1, C, H, W), channels last in memory."""
-        fine = self.body.encoder1(maps)
-        coarse = self.body.encoder5(functional.max_pool2d(fine, 2))
+        fine = _encoded(self.body.encoder1, maps, patches)
+        coarse = _encoded(self.body.encoder5, functional.max_pool2d(fine, 2))
         deep = functional.max_pool2d(coarse, 2)
         lifted = _up(_rows(deep) @ self.deep, deep, coarse) + torch.addmm(self.coarse_bias, _rows(coarse), self.coarse)
         result = _up(lifted, coarse, fine) + torch.addmm(self.fine_bias, _rows(fine), self.fine)
@@ -97,51 +116,51 @@ class Decoder:
 def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
     """`attention.gate(maps)`: the gate of every pixel, (1, 1, H, W)."""
     rows = _rows(maps if attention.gradient_through_gate else maps.detach())
-    for layer in range(1, attention.depth + 1):
-        linear, norm = attention.get_submodule(f"Liner{layer}"), attention.get_submodule(f"Batch{layer}")
-        assert isinstance(linear, nn.Linear)
-        assert isinstance(norm, nn.BatchNorm1d)
-        rows = _normed_linear(linear, norm, rows) if layer == 1 else norm(linear(rows))
-        if layer < attention.depth:
-            rows = functional.leaky_relu(rows, LEAKY_SLOPE, inplace=True)
+    (linear, norm), *deeper = _layers(attention)
+    weight, shift = normed_map(linear.weight, linear.bias, norm, Moments.of_rows(rows) if norm.training else None)
+
+    def through(block: Tensor, following: nn.Linear) -> Tensor:
+        return following(_leaky(torch.addmm(shift, block, weight.T)))  # type: ignore[no-any-return]
+
+    (second, second_norm), *deeper = deeper
+    # The widest maps of all: block by block, so that they stay in the cache from one layer to the next.
+    rows = second_norm(torch.cat([through(block, second) for block in rows.split(BLOCK)]))
+    for linear, norm in deeper:
+        rows = norm(linear(_leaky(rows)))
     opened = attention.floor + (attention.ceiling - attention.floor) * rows.sigmoid()
     return opened.reshape(1, 1, *maps.shape[-2:])
 
 
-def _normed_linear(linear: nn.Linear, norm: nn.BatchNorm1d, rows: Tensor) -> Tensor:
-    """`norm(linear(rows))` as one linear layer, for rows (n, few)."""
-    if norm.training:
-        mean, variance = _statistics(linear, rows)
-        _note_statistics(norm, mean, variance, len(rows))
-    else:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        mean, variance = norm.running_mean, norm.running_var
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    return torch.addmm(norm.bias + (linear.bias - mean) * scale, rows, (linear.weight * scale[:, None]).T)
+def _encoded(encoder: nn.Sequential, maps: Tensor, patches: Moments | None = None) -> Tensor:
+    """`encoder(maps)`, each batch norm composed with its convolution where its statistics are known before."""
+    for convolution, norm in _convolutions(encoder):
+        if norm.training and patches is None:
+            maps = norm(convolution(maps))
+        else:
+            weight, bias = normed_map(convolution.weight, convolution.bias, norm, patches)
+            maps = functional.conv2d(maps, weight, bias, padding=1)
+        maps, patches = maps.relu_(), None
+    return maps
 
 
-def _statistics(linear: nn.Linear, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of `linear(rows)`, from those of the rows; never in bfloat16."""
-    with torch.autocast(rows.device.type, enabled=False):
-        rows = rows.to(linear.weight.dtype)
-        mean = rows.mean(dim=0)
-        centred = rows - mean
-        covariance = centred.T @ centred / len(rows)
-        variance = ((linear.weight @ covariance) * linear.weight).sum(dim=1)
-        return torch.addmv(linear.bias, linear.weight, mean), variance
+def _convolutions(encoder: nn.Sequential) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    layers = list(encoder)
+    for convolution, norm in zip(layers[::3], layers[1::3], strict=True):  # every third is a ReLU
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        yield convolution, norm
 
 
-@torch.no_grad()
-def _note_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
-    """What a batch norm does to its running statistics; the running variance is of the unbiased ones."""
-    assert norm.num_batches_tracked is not None
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.momentum is not None
-    norm.num_batches_tracked.add_(1)
-    norm.running_mean.lerp_(mean, norm.momentum)
-    norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
+def _layers(attention: SpatialAttention) -> Iterator[tuple[nn.Linear, nn.BatchNorm1d]]:
+    for layer in range(1, attention.depth + 1):
+        linear, norm = attention.get_submodule(f"Liner{layer}"), attention.get_submodule(f"Batch{layer}")
+        assert isinstance(linear, nn.Linear)
+        assert isinstance(norm, nn.BatchNorm1d)
+        yield linear, norm
+
+
+def _leaky(rows: Tensor) -> Tensor:
+    return functional.leaky_relu(rows, LEAKY_SLOPE, inplace=True)
 
 
 def _matrix(convolution: nn.Conv2d) -> Tensor:
@@ -154,7 +173,7 @@ def _bias(convolution: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
     return convolution.bias
 
 
-def _composed(matrix: Tensor, upconv: nn.ConvTranspose2d) -> Tensor:
+def _behind(matrix: Tensor, upconv: nn.ConvTranspose2d) -> Tensor:
     """A matrix (C, m) behind a transposed 2x2/2 convolution from n to m channels: (4C, n), a block for each of the 2 x 2 pixels."""
     return torch.einsum("cm,nmyx->yxcn", matrix, upconv.weight).flatten(0, 2)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from agsgtl.config import Config
 from agsgtl.models import folded
+from agsgtl.models.moments import Moments
 from agsgtl.models.networks import Discriminator, Segmenter
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.inputs import TrainingInputs
@@ -57,6 +58,7 @@ class AdversarialTraining(Training):
         self.precision = autocast(config)
         with torch.no_grad(), self.precision:
             self.source_features = folded.features(source.eval().body, inputs.source_cube)
+            self.source_patches = folded.patches(discriminator, self.source_features)
         self.target_features = self._inference_features()
         self.target_ce: list[float] = []
         self.low_epochs = torch.zeros((), dtype=torch.int64)
@@ -83,17 +85,18 @@ class AdversarialTraining(Training):
             self.precision,
         ):  # the target does not move during these steps, nor does its gate in eval mode
             features = self._gated_features(self.target_features)
+            patches = folded.patches(self.discriminator, features)
         return torch.stack(
-            [self._discriminator_step(features, unlabelled) for _ in range(self.settings.discriminator_steps)]
+            [self._discriminator_step(features, patches, unlabelled) for _ in range(self.settings.discriminator_steps)]
         )
 
-    def _discriminator_step(self, target_features: Tensor, unlabelled: Tensor) -> Tensor:
+    def _discriminator_step(self, target_features: Tensor, patches: Moments | None, unlabelled: Tensor) -> Tensor:
         """L_D: source pixels are their class, target pixels are class K+1. Target first: batch norms see that order."""
         inputs, weight = self.inputs, self.loss
         with self.precision:
             discriminate = folded.composed(self.discriminator)
-            target_logits = self._gated_logits(discriminate(target_features))
-            source_logits = discriminate(self.source_features)
+            target_logits = self._gated_logits(discriminate(target_features, patches))
+            source_logits = discriminate(self.source_features, self.source_patches)
         loss = weighted_sum(
             (weight.discriminator_target, lambda: all_target(at_pixels(target_logits, inputs.target_train.pixels))),
             (

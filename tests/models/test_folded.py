@@ -66,6 +66,23 @@ def test_both_forms_agree(size: tuple[int, int], is_training: bool, through_gate
             torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10, msg=name)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_known_patches_change_nothing(size: tuple[int, int]) -> None:
+    _, plain = networks()
+    composed = copy.deepcopy(plain)
+    maps = 3.0 + torch.randn(1, 4, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(1, 4, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    expected = plain(maps)
+    got = folded.composed(composed)(maps, folded.patches(composed, maps))
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+    for output in (expected, got):
+        (output * weights).sum().backward()
+    for before, after in zip(plain.body.parameters(), composed.body.parameters(), strict=True):
+        torch.testing.assert_close(after.grad, before.grad, rtol=1e-7, atol=1e-9)
+    for before, after in zip(plain.body.buffers(), composed.body.buffers(), strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10)
+
+
 def test_the_segmenters_logits_agree() -> None:
     segmenter, _ = networks()
     cube = torch.randn(1, 5, 13, 9, dtype=torch.float64)
@@ -84,7 +101,7 @@ def test_under_bfloat16_weights_are_composed_in_float32_and_results_stay_close()
     cube = torch.randn(1, 5, 16, 16).contiguous(memory_format=torch.channels_last)
     exact = judged_plainly(segmenter, discriminator, cube)
     with torch.autocast("cpu", torch.bfloat16):
-        assert folded.Decoder.of(segmenter.body).deep.dtype == torch.float32  # type: ignore[arg-type]
+        assert folded.Folded.of(segmenter.body).deep.dtype == torch.float32  # type: ignore[arg-type]
         rounded = judged_folded(segmenter, discriminator, cube)
     error = (rounded.float() - exact).abs().max() / exact.abs().max()
     assert 0 < error < 0.1
