@@ -128,7 +128,7 @@ def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
     for linear, norm in deeper:
         rows = norm(linear(_leaky(rows)))
     opened = attention.floor + (attention.ceiling - attention.floor) * rows.sigmoid()
-    return opened.reshape(1, 1, *maps.shape[-2:])
+    return opened.reshape(1, 1, *maps.shape[-2:])  # type: ignore[no-any-return]
 
 
 def _encoded(encoder: nn.Sequential, maps: Tensor, patches: Moments | None = None) -> Tensor:
