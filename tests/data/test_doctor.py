@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from agsgtl.data.doctor import Checkup, examine
 from agsgtl.data.indices import write_index_file
-from agsgtl.data.picture import draw_pair, false_colour
+from agsgtl.data.picture import draw_pair, false_colour, thinned
 from agsgtl.errors import UserError
 
 EditPair = Callable[[str, str], str]
@@ -210,3 +210,10 @@ def test_false_colour_takes_infrared_red_and_green() -> None:
     picture = false_colour(cube, np.array([550.0, 650.0, 860.0, 2000.0]))
     assert picture.shape == (2, 2, 3)
     assert picture[1, 1].tolist() == [0, 0, 1]
+
+
+def test_a_single_labelled_pixel_stays_in_a_thinned_picture() -> None:
+    labels = np.zeros((5, 7), np.uint8)
+    labels[4, 5] = 3
+    assert thinned(labels, 2).tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 3, 0]]
+    np.testing.assert_array_equal(thinned(labels, 1), labels)
