@@ -116,6 +116,10 @@ def test_transposed_axes_that_were_put_right_are_told(tiny_file: Path) -> None:
     assert any("transposed in its file, (8, 11, 12); they are read as" in finding.text for finding in found.findings)
 
 
+def test_the_one_highest_value_of_a_small_scene_is_not_saturated(tiny_file: Path) -> None:
+    assert not any("saturated" in finding.text for finding in checkup(tiny_file).findings)
+
+
 def test_faults_of_both_scenes_are_told_at_once(tiny_file: Path) -> None:
     change(tiny_file, "source_cube", set_band(np.nan))
     (tiny_file.parent / "target_cube.npy").unlink()
