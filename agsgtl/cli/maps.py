@@ -227,7 +227,7 @@ def _record(config: Config, pair: DomainPair, number: int, watch: Stopwatch, exp
     return Record(
         identity=setup.identity,
         status="complete",
-        message="the authors' published weights; which target pixels they were trained on is not known",
+        message="the authors' published weights; which target pixels they were trained on is not known, test pixels may be among them",
         config=ask.config,
         config_hash=ask.config_hash,
         pair_fingerprint=pair.fingerprint,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,7 +73,7 @@ def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping
     name = f"{found.origin}: {side}"
     path = found.locate(domain.cube)
     labels = read_labels(found, domain, name)
-    cube, _ = arranged_cube(path, domain, labels, name)
+    cube = _kept_cube(path, domain, labels, name)
     wavelengths_nm = read_wavelengths(found, domain, path)
     require_fitting(name, cube, labels, wavelengths_nm)
     if bands is not None and cube.shape[2] != bands:
@@ -79,6 +81,22 @@ def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping
             f"{name}: this scene has {bands} bands, but {domain.cube} has {cube.shape[2]}; fetch the usual file"
         )
     return _Read(name, cube, labels, class_names, wavelengths_nm, _georeference(path))
+
+
+_KEPT: weakref.WeakValueDictionary[str, NDArray[Any]] = weakref.WeakValueDictionary()
+"""Cubes that somebody in this process still holds, by file (its path, size and time) and how they were read."""
+
+
+def _kept_cube(path: Path, domain: Domain, labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """As `arranged_cube`; a cube that is still held here is not read again: the vault reads a pair that the sweep holds."""
+    stat = path.stat()
+    labelled = hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()  # it decides the order of axes
+    read_as = (path.resolve(), stat.st_size, stat.st_mtime_ns, domain.cube_array, domain.axes, labels.shape, labelled)
+    cube = _KEPT.get(repr(read_as))
+    if cube is None:
+        cube, _ = arranged_cube(path, domain, labels, name)
+        _KEPT[repr(read_as)] = cube
+    return cube
 
 
 def arranged_cube(path: Path, domain: Domain, labels: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[int, ...]]:

@@ -19,6 +19,8 @@ FALSE_COLOUR_NM = (860.0, 650.0, 550.0)
 """Near infrared, red and green as red, green and blue: vegetation is red."""
 _MOST_PIXELS = 1200
 _SPLITS = {"source": "#0072B2", "development": "#0072B2", "test": "#D55E00"}
+_WIDE = 2.0
+"""Width over height from which a scene's panels stand below each other."""
 
 
 def draw_pair(
@@ -29,9 +31,10 @@ def draw_pair(
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(12, 8), layout="constrained")
+    is_wide = all(labels.shape[1] > _WIDE * labels.shape[0] for labels in (pair.source_labels, test))
+    figure = Figure(figsize=(14, 17) if is_wide else (12, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 3)
+    axes = figure.subplots(6, 1).reshape(2, 3) if is_wide else figure.subplots(2, 3)
     target_labels = np.maximum(pair.development_labels, test)
     splits = (("source",), (pair.source_labels,)), (("development", "test"), (pair.development_labels, test))
     cubes = pair.source_cube, pair.target_cube
@@ -39,10 +42,11 @@ def draw_pair(
         zip(cubes, (pair.source_labels, target_labels), wavelengths_nm, splits, strict=True)
     ):
         side = ("source", "target")[row]
-        step = max(1, max(labels.shape) // _MOST_PIXELS)
+        step = max(1, -(-max(labels.shape) // _MOST_PIXELS))
         axes[row, 0].imshow(false_colour(cube[::step, ::step], centres))
-        axes[row, 1].imshow(coloured(labels[::step, ::step], pair.colours))
-        axes[row, 2].imshow(coloured(_numbered(images)[::step, ::step], tuple(_SPLITS[name] for name in names)))
+        axes[row, 1].imshow(coloured(thinned(labels, step), pair.colours), interpolation="nearest")
+        of_splits = coloured(thinned(_numbered(images), step), tuple(_SPLITS[name] for name in names))
+        axes[row, 2].imshow(of_splits, interpolation="nearest")
         for axis, title in zip(axes[row], (f"{side}, false colour", f"{side}, labels", f"{side}, splits"), strict=True):
             axis.set(title=title, xticks=[], yticks=[])
         axes[row, 2].legend(
@@ -56,6 +60,16 @@ def draw_pair(
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
     replace_bytes(path, content.getvalue())
+
+
+def thinned(labels: LabelImage, step: int) -> LabelImage:
+    """Every square of `step` by `step` pixels as one, its first id that is not 0: a single labelled pixel stays visible."""
+    height, width = (-side % step for side in labels.shape)
+    padded = np.pad(labels, ((0, height), (0, width)))
+    squares = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).swapaxes(1, 2)
+    pixels = squares.reshape(*squares.shape[:2], step * step)
+    first: LabelImage = np.take_along_axis(pixels, (pixels > 0).argmax(axis=2, keepdims=True), axis=2)[:, :, 0]
+    return first
 
 
 def false_colour(cube: NDArray[Any], wavelengths_nm: NDArray[np.float64] | None) -> NDArray[np.float64]:

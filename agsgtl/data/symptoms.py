@@ -90,7 +90,7 @@ def examine_cube(name: str, statistics: BandStatistics) -> Iterator[Finding]:
             f"{name}: {negative} values are negative ({negative / (statistics.pixels * len(statistics.negative)):.2%}), in bands "
             f"{_ranges(np.flatnonzero(statistics.negative))}; reflectance cannot be: check the correction, or leave these bands out",
         )
-    saturated = np.flatnonzero(statistics.at_top > SATURATED_SHARE * statistics.pixels)
+    saturated = np.flatnonzero(statistics.at_top > max(1, SATURATED_SHARE * statistics.pixels))  # one is the highest
     saturated = np.setdiff1d(saturated, constant)
     if len(saturated):
         yield Finding(

@@ -23,6 +23,7 @@ def write_note(table: Table, confirmed: Confirmed, looks: Sequence[Looks]) -> tu
         *_labels(records),
         *_tuning(table.rows, plans),
         *_selection(records),
+        *_remarks(records),
         *_marks(table),
         *_ranks(table),
         *_gaps(table.cells),
@@ -76,6 +77,13 @@ def _selection(records: pd.DataFrame) -> Iterable[str]:
             f"Configurations were selected by {_join(rules, 'or')}; sd and intervals hold for the chosen ones: the "
             "search's own variance is not in them."
         )
+
+
+def _remarks(records: pd.DataFrame) -> Iterable[str]:
+    """What complete records say of themselves: of imported weights, that nobody knows which pixels they have seen."""
+    told = records[(records["status"] == "complete") & records["message"].notna()]
+    for method, message in sorted(set(told[["method", "message"]].itertuples(index=False, name=None))):
+        yield f"{method}: {message}."
 
 
 def _marks(table: Table) -> Iterable[str]:

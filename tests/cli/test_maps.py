@@ -18,6 +18,7 @@ from agsgtl.errors import UserError
 from agsgtl.models.authors_weights import from_authors
 from agsgtl.models.networks import build_segmenter
 from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.table import build_table
 from agsgtl.seeds import Seeds
 from agsgtl.trial import Place, debug_setup, run_trial
 
@@ -83,6 +84,12 @@ def test_the_authors_runs_become_confirmations_with_scores(tmp_path: Path, pair_
     assert len((results / "vault.jsonl").read_text().splitlines()) == 2
     predict(folders[0].path, pair=str(pair_file))
     assert (folders[0].path / "maps" / "target" / "attention.npy").exists()
+    table = build_table([results])
+    assert [row.method for row in table.rows] == ["authors"]
+    assert (
+        "authors: the authors' published weights; which target pixels they were trained on is not known, test pixels may be "
+        "among them."
+    ) in table.note
 
 
 def test_importing_again_changes_nothing(tmp_path: Path, pair_file: Path) -> None:

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from agsgtl.data.doctor import Checkup, examine
 from agsgtl.data.indices import write_index_file
-from agsgtl.data.picture import draw_pair, false_colour
+from agsgtl.data.picture import draw_pair, false_colour, thinned
 from agsgtl.errors import UserError
 
 EditPair = Callable[[str, str], str]
@@ -116,6 +116,10 @@ def test_transposed_axes_that_were_put_right_are_told(tiny_file: Path) -> None:
     assert any("transposed in its file, (8, 11, 12); they are read as" in finding.text for finding in found.findings)
 
 
+def test_the_one_highest_value_of_a_small_scene_is_not_saturated(tiny_file: Path) -> None:
+    assert not any("saturated" in finding.text for finding in checkup(tiny_file).findings)
+
+
 def test_faults_of_both_scenes_are_told_at_once(tiny_file: Path) -> None:
     change(tiny_file, "source_cube", set_band(np.nan))
     (tiny_file.parent / "target_cube.npy").unlink()
@@ -210,3 +214,10 @@ def test_false_colour_takes_infrared_red_and_green() -> None:
     picture = false_colour(cube, np.array([550.0, 650.0, 860.0, 2000.0]))
     assert picture.shape == (2, 2, 3)
     assert picture[1, 1].tolist() == [0, 0, 1]
+
+
+def test_a_single_labelled_pixel_stays_in_a_thinned_picture() -> None:
+    labels = np.zeros((5, 7), np.uint8)
+    labels[4, 5] = 3
+    assert thinned(labels, 2).tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 3, 0]]
+    np.testing.assert_array_equal(thinned(labels, 1), labels)

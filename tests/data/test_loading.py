@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import scipy.io
 from fake_scenes import write_mat73
 
-from agsgtl.data import matfile, matfile73, readers, scratch
+from agsgtl.data import loading, matfile, matfile73, readers, scratch
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.mapped import map_pair, unpack_pair
 from agsgtl.data.pairing import load_pair
@@ -132,3 +133,27 @@ def test_blocks_change_the_fingerprint_and_drop_near_source_pixels_of_one_cube(t
     assert pairs["random"].fingerprint != pairs["blocks"].fingerprint
     assert np.count_nonzero(pairs["blocks"].source_labels) < np.count_nonzero(pairs["random"].source_labels)
     assert draw_labels(pairs["blocks"], 5, 5, 0).target_train.any()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_cube_that_is_still_held_is_read_once_unless_its_file_changed(
+    tiny_file: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    read: list[str] = []
+
+    def counted(path: Path, name: str | None) -> np.ndarray:
+        read.append(path.name)
+        return read_array(path, name)
+
+    monkeypatch.setattr(loading, "read_array", counted)
+    pair = load_pair(str(tiny_file))
+    if changed:
+        cube = np.load(tiny_file.parent / "target_cube.npy") + np.float32(1)
+        np.save(tiny_file.parent / "target_cube.npy", cube)
+        os.utime(tiny_file.parent / "target_cube.npy", ns=(0, 0))
+        with pytest.raises(UserError, match="its files have changed since it was trained on"):
+            LabelVault(str(tiny_file)).test_labels(pair.fingerprint)
+    else:
+        LabelVault(str(tiny_file)).test_labels(pair.fingerprint)
+    assert read.count("target_cube.npy") == (2 if changed else 1)
+    assert read.count("target_labels.npy") == 2

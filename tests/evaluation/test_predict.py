@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_seams_equal_the_untiled_result_exactly(
 
 def test_less_around_the_tiles_would_show() -> None:
     predictor, (cube, scaling) = predictor_of("shallow", True), scene(64, 64)
-    short = Predictor(predictor.judge, predictor.gate, 0, predictor.stride)
+    short = dataclasses.replace(predictor, segmenter=dataclasses.replace(predictor.segmenter, reach=0))
     with pytest.raises(AssertionError):
         assert_equal(predict_scene(short, cube, scaling, 16), predict_scene(predictor, cube, scaling, None))
 
