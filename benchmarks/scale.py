@@ -10,11 +10,12 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ SAMPLERS = ("random", "tpe", "gp", "cmaes", "nsga2")
 LENGTHS = (100, 1_000, 10_000)
 PACE_S = 0.0625
 """A no-op waits so long times their number, so that as many are under way at once as are meant to be: the best pace there is."""
+
+STATEFUL = ("cmaes", "nsga2")
+"""Samplers that keep state with their own trials: their history has to be one that they asked."""
 
 TOO_SLOW_S = 2.0
 """A sampler whose ask takes longer at one length is not tried at the next."""
@@ -90,7 +94,7 @@ def end_trial(folder: Any, ask: Any) -> None:
     folder.write_record(Record.model_validate(failed_record(ask, "error", "").model_dump() | changes))
 
 
-def make_ledger(folder: Path, trials: int, planned: int) -> Any:
+def make_ledger(folder: Path, trials: int, planned: int, sampler: str = "random") -> None:
     """A ledger with so many ended trials of the planned ones, as a sweep leaves it; nothing is synced, to make it fast."""
     from synthetic import write_confirm
 
@@ -98,7 +102,7 @@ def make_ledger(folder: Path, trials: int, planned: int) -> Any:
     from agsgtl.tuning.resolved import write_experiment
     from agsgtl.tuning.study import Study, StudyName
 
-    experiment = experiment_in(folder, planned)
+    experiment = experiment_in(folder, planned, sampler)
     ledger = Ledger(folder / "results" / "tiny")
     with mock.patch("os.fsync"):
         write_experiment(experiment, ledger, 64, 1, cells=[])
@@ -116,16 +120,16 @@ def make_ledger(folder: Path, trials: int, planned: int) -> Any:
             trial, ask = study.ask()
             end_trial(trial, ask)
             study.finish(trial)
-    return experiment, ledger
 
 
-def make_elsewhere(folder: Path, trials: int, planned: int) -> None:
+def make_elsewhere(folder: Path, trials: int, planned: int, sampler: str = "random") -> None:
     """The same in another process: a large parent's memory would count as its children's."""
     command = [sys.executable, __file__, "--make", str(folder), "--trials", str(trials), "--planned", str(planned)]
+    command += ["--sampler", sampler]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-def measure_ledger(folder: Path, trials: int) -> list[Line]:
+def measure_ledger(folder: Path, trials: int) -> Iterator[Line]:
     """Rebuild to the next ask, status and table over a long ledger, each in a process of its own."""
     make_elsewhere(folder, trials, planned=trials + 200)
     results = str(folder / "results" / "tiny")
@@ -134,24 +138,21 @@ def measure_ledger(folder: Path, trials: int) -> list[Line]:
         "agsgtl status": ([sys.executable, "-m", "agsgtl", "status", results], STATUS_S),
         "agsgtl table": ([sys.executable, "-m", "agsgtl", "table", results], TABLE_S),
     }
-    lines = []
     for what, (command, limit) in commands.items():
-        seconds, memory = cost_of(command)
-        lines += [
-            Line(f"{what}, {trials} trials", seconds, "s", limit),
-            Line(f"{what}: peak memory", memory, "MiB", MEMORY_MIB),
-        ]
-    return lines
+        wall_s, cpu_s, memory_mib = cost_of(command)
+        yield Line(f"{what}, {trials} trials", wall_s, "s", limit)
+        yield Line(f"{what}: processor time", cpu_s, "s")
+        yield Line(f"{what}: peak memory", memory_mib, "MiB", MEMORY_MIB)
 
 
-def cost_of(command: list[str]) -> tuple[float, float]:
-    """Wall-clock seconds and peak MiB of a command that has to succeed."""
+def cost_of(command: list[str]) -> tuple[float, float, float]:
+    """Wall-clock seconds, processor seconds and peak MiB of a command that has to succeed."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)})
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: ended with status {status}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def resume(folder: Path, trials: int) -> None:
@@ -164,33 +165,31 @@ def resume(folder: Path, trials: int) -> None:
     assert queue.next() is not None
 
 
-def measure_driver(folder: Path, trials: int, concurrent: int) -> list[Line]:
-    """Seconds a trial with no-op trials through Ray, after 100 and after so many trials are done."""
-    lines, fresh = [], 5 * concurrent
+def measure_driver(folder: Path, trials: int, concurrent: int) -> Iterator[Line]:
+    """Seconds a trial with no-op trials through Ray, after 100 and after so many trials are done.
+
+    Starting the workers, a process each, takes minutes on two cores and is not counted.
+    """
+    own_s = []
     for done in (100, trials):
-        here = folder / f"after_{done}"
-        make_elsewhere(here, done, planned=done + fresh)
-        command = [
-            sys.executable,
-            __file__,
-            "--noop",
-            str(here),
-            "--trials",
-            str(done + fresh),
-            "--concurrent",
-            str(concurrent),
-        ]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_DISABLE_DOCKER_CPU_WARNING": "1"}
-        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
-        found = json.loads(said.splitlines()[-1])
-        lines.append(
-            Line(f"driver a trial, {concurrent} at once, {done} done: wall clock", found["wall_s"], "s", OVERHEAD_S)
-        )
-        lines.append(Line("the same: the driver's own CPU time", found["cpu_s"], "s"))
-    lines.append(
-        Line(f"own CPU time with {trials} done against 100", lines[-1].value / lines[-3].value, "times", GROWTH)
-    )
-    return lines
+        found = run_elsewhere(folder / f"after_{done}", done, concurrent)
+        own_s.append(found["cpu_s"])
+        what = f"driver a trial, {concurrent} at once, {done} done"
+        yield Line(f"{what}: wall clock", found["wall_s"], "s", OVERHEAD_S)
+        yield Line(f"{what}: its own processor time", found["cpu_s"], "s")
+    yield Line(f"own processor time with {trials} done against 100", own_s[1] / own_s[0], "times", GROWTH)
+
+
+def run_elsewhere(folder: Path, done: int, concurrent: int) -> dict[str, float]:
+    """What `run_noops` found in a process of its own, over a ledger with so many trials done."""
+    planned = done + 5 * concurrent
+    make_elsewhere(folder, done, planned)
+    command = [sys.executable, __file__, "--noop", str(folder)]
+    command += ["--trials", str(planned), "--concurrent", str(concurrent)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+    found: dict[str, float] = json.loads(said.splitlines()[-1])
+    return found
 
 
 def run_noops(folder: Path, trials: int, concurrent: int) -> None:
@@ -255,33 +254,36 @@ def _pace(queue: Any, first: int, last: int) -> Any:
     return Pace()
 
 
-def measure_asks(folder: Path) -> list[Line]:
+def measure_asks(folder: Path) -> Iterator[Line]:
     """Seconds of one ask by sampler and length of history, told by a real study; no limit."""
-    lines = []
     for sampler in SAMPLERS:
         for length in LENGTHS:
-            seconds = ask_s(folder / str(length), sampler, length)
-            lines.append(Line(f"an ask of {sampler}, {length} trials told", seconds, "s"))
+            history = sampler if sampler in STATEFUL else "random"
+            seconds = ask_s(folder / f"{history}_{length}", sampler, history, length)
+            yield Line(f"an ask of {sampler}, {length} trials told", seconds, "s")
             if seconds > TOO_SLOW_S:
                 break
-    return lines
 
 
-def ask_s(folder: Path, sampler: str, length: int) -> float:
+def ask_s(folder: Path, sampler: str, history: str, length: int) -> float:
     """Seconds of the second of two asks that see so many trials; the first one tells them."""
     from agsgtl.reporting.ledger import Ledger
     from agsgtl.tuning.study import Study, StudyName
 
+    planned, ledger = length + 200, Ledger(folder / "results" / "tiny")
+    if not ledger.path.exists():
+        make_elsewhere(folder, length, planned, history)
     with mock.patch("os.fsync"):
-        planned, ledger = length + 200, Ledger(folder / "results" / "tiny")
-        if not ledger.path.exists():
-            make_elsewhere(folder, length, planned)
-        searched = experiment_in(folder, planned, sampler)
-        study = Study(StudyName("target_only", "tiny", 3), searched, ledger, concurrency=64)
+        study = Study(
+            StudyName("target_only", "tiny", 3), experiment_in(folder, planned, sampler), ledger, concurrency=64
+        )
         study.ask()
         started = time.perf_counter()
         study.ask()
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - started
+    for number in range(length, study.asked):  # another sampler may ask here
+        shutil.rmtree(ledger.path / str(study.name) / "trials" / str(number))
+    return seconds
 
 
 def main() -> int:
@@ -295,9 +297,10 @@ def main() -> int:
     parser.add_argument("--noop", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--planned", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--sampler", default="random", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.make:
-        make_ledger(chosen.make, chosen.trials, chosen.planned)
+        make_ledger(chosen.make, chosen.trials, chosen.planned, chosen.sampler)
         return 0
     if chosen.resume:
         resume(chosen.resume, chosen.trials)
@@ -307,7 +310,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = (chosen.folder or Path(temporary)).resolve()
-        parts: dict[str, Callable[[], list[Line]]] = {
+        parts: dict[str, Callable[[], Iterator[Line]]] = {
             "ledger": lambda: measure_ledger(folder / "ledger", chosen.trials),
             "driver": lambda: measure_driver(folder / "driver", chosen.trials, chosen.concurrent),
             "asks": lambda: measure_asks(folder / "asks"),
