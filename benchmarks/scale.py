@@ -34,6 +34,9 @@ LENGTHS = (100, 1_000, 10_000)
 PACE_S = 0.0625
 """A no-op waits so long times their number, so that as many are under way at once as are meant to be: the best pace there is."""
 
+MEASURED = 3
+"""So many trials a worker are timed."""
+
 STATEFUL = ("cmaes", "nsga2")
 """Samplers that keep state with their own trials: their history has to be one that they asked."""
 
@@ -182,7 +185,9 @@ def measure_driver(folder: Path, trials: int, concurrent: int) -> Iterator[Line]
 
 def run_elsewhere(folder: Path, done: int, concurrent: int) -> dict[str, float]:
     """What `run_noops` found in a process of its own, over a ledger with so many trials done."""
-    planned = done + 5 * concurrent
+    planned = (
+        done + 100 * concurrent
+    )  # more than are run: those that ended while workers were still starting do not count
     make_elsewhere(folder, done, planned)
     command = [sys.executable, __file__, "--noop", str(folder)]
     command += ["--trials", str(planned), "--concurrent", str(concurrent)]
@@ -217,38 +222,41 @@ def run_noops(folder: Path, trials: int, concurrent: int) -> None:
         tune.report({"ended_at": time.time()})
 
     queue = JobQueue(experiment, ledger, concurrent)
-    pace = _pace(queue, len(queue.studies[0].outcomes) + 2 * concurrent, trials)
+    pace = _pace(queue, concurrent, MEASURED * concurrent)
     with mock.patch.object(cluster, "usable_cpus", return_value=concurrent), cluster.ray_session(None):
         searcher = LedgerSearcher(queue, concurrent, lambda: None)
         cluster.run_jobs(searcher, experiment.file.resources, ledger.path, [pace], noop)
     print(json.dumps(pace.found))
 
 
-def _pace(queue: Any, first: int, last: int) -> Any:
+def _pace(queue: Any, workers: int, trials: int) -> Any:
     from ray import tune
 
     class Pace(tune.Callback):
-        """Wall-clock and CPU seconds a trial between two counts of ended trials; stops the queue at the second."""
+        """Wall-clock and CPU seconds a trial, over so many trials once every worker has ended one; then stops the queue."""
 
         def __init__(self) -> None:
-            self.queue, self.first, self.last = queue, first, last
-            self.started: tuple[float, float] | None = None
+            self.queue, self.processes = queue, set[int]()
+            self.first, self.started = 0, (0.0, 0.0)
             self.found: dict[str, float] = {}
 
         def __getstate__(self) -> dict[str, Any]:
             return {}
 
+        def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
+            self.processes.add(result["pid"])
+
         def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-            ended = len(self.queue.studies[0].outcomes)
-            now = time.perf_counter(), time.process_time()
-            if self.started is None and ended >= self.first:
-                self.started, self.first = now, ended
-            if self.started and ended > self.first:
-                wall, cpu = (
+            if len(self.processes) < workers:
+                return
+            ended, now = len(self.queue.studies[0].outcomes), (time.perf_counter(), time.process_time())
+            if not self.first:
+                self.first, self.started = ended, now
+            elif ended - self.first >= trials and not self.found:
+                wall_s, cpu_s = (
                     (after - before) / (ended - self.first) for before, after in zip(self.started, now, strict=True)
                 )
-                self.found = {"wall_s": wall, "cpu_s": cpu, "trials": ended - self.first}
-            if ended >= self.last:
+                self.found = {"wall_s": wall_s, "cpu_s": cpu_s, "trials": ended - self.first}
                 self.queue.stop()
 
     return Pace()

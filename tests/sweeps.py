@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pytest
+
 from agsgtl.reporting.ledger import Ledger, TrialFolder
+from experiments import write_experiment
 
 WAIT_S = 200.0
 
@@ -54,3 +57,13 @@ def outcomes(results: Path) -> dict[str, dict | None]:
 def written(results: Path) -> dict[Path, tuple[int, int]]:
     """Inode and time of every record: a record that is written again has another."""
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in results.rglob("record.json")}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """An experiment on the tiny pair, the results of its undisturbed sweep, and the table; not to be changed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    experiment = write_experiment(folder)
+    code, table, said = run(experiment, folder / "results")
+    assert code == 0, said
+    return experiment, folder / "results", table
