@@ -19,7 +19,7 @@ WAIT_S = 200.0
 
 def start(experiment: Path, results: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "agsgtl", "sweep", str(experiment), "--results", str(results), *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # else others starve its workers
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
     )
