@@ -233,6 +233,12 @@ def run_noops(folder: Path, trials: int, concurrent: int) -> None:
     wait_s = PACE_S * concurrent  # a local name: the function is sent by value
 
     def noop(config: dict[str, Any]) -> None:  # sent by value: the worker imports neither agsgtl nor torch
+        # None ends before all workers are up: Tune would give its worker to a trial whose own is still starting.
+        up = Path(config["job"]["results"], "up")
+        up.mkdir(exist_ok=True)
+        (up / str(os.getpid())).touch()
+        while len(os.listdir(up)) < concurrent:
+            time.sleep(0.2)
         trial = Path(config["job"]["results"], config["job"]["folder"])
         record = json.loads(template)
         record["identity"] = json.loads((trial / "ask.json").read_text())["identity"]
@@ -249,7 +255,7 @@ def run_noops(folder: Path, trials: int, concurrent: int) -> None:
     print(json.dumps(pace.found))
 
 
-def _pace(queue: Any, workers: int, trials: int) -> Any:
+def _pace(queue: Any, workers: int, timed: int) -> Any:
     from ray import tune
 
     class Pace(tune.Callback):
@@ -272,7 +278,7 @@ def _pace(queue: Any, workers: int, trials: int) -> Any:
             ended, now = len(self.queue.studies[0].outcomes), (time.perf_counter(), time.process_time())
             if not self.first:
                 self.first, self.started = ended, now
-            elif ended - self.first >= trials and not self.found:
+            elif ended - self.first >= timed and not self.found:
                 wall_s, cpu_s = (
                     (after - before) / (ended - self.first) for before, after in zip(self.started, now, strict=True)
                 )
