@@ -114,28 +114,38 @@ def set_aside(path: Path) -> Path:
     return place
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path | str) -> list[dict[str, Any]]:
     """The entries of a file of JSON lines, in order; torn lines and a missing file give nothing."""
+    return parse_lines(raw_lines(path))
+
+
+def raw_lines(path: Path | str) -> list[bytes]:
+    """The lines of a file as they stand there; none where it is missing."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            return file.read().splitlines()
     except FileNotFoundError:
-        return
-    yield from [entry for entry in _parse_lines(content.splitlines()) if isinstance(entry, dict)]
+        return []
 
 
-def _parse_lines(lines: list[bytes]) -> list[Any]:
-    """The values of lines of JSON without those that are torn; as one list, which is twice as fast, where none is."""
+def parse_lines(lines: list[bytes]) -> list[dict[str, Any]]:
+    """The entries of lines of JSON without those that are torn; read as one list, which is twice as fast, where none is."""
     try:
         entries: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
     except ValueError:
         entries = []
-    if len(entries) == len(lines):
-        return entries
-    entries = []
-    for line in lines:
-        with suppress(ValueError):
-            entries.append(json.loads(line))
-    return entries
+    if len(entries) != len(lines):
+        entries = []
+        for line in lines:
+            with suppress(ValueError):
+                entries.append(json.loads(line))
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def has_torn_end(path: Path | str) -> bool:
+    """Whether a crash left the last line of a file of JSON lines without its end; `read_lines` drops it."""
+    lines = raw_lines(path)
+    return bool(lines) and not parse_lines(lines[-1:])
 
 
 def json_bytes(content: Any, indent: int | None = 1) -> bytes:

@@ -10,11 +10,12 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ SAMPLERS = ("random", "tpe", "gp", "cmaes", "nsga2")
 LENGTHS = (100, 1_000, 10_000)
 PACE_S = 0.0625
 """A no-op waits so long times their number, so that as many are under way at once as are meant to be: the best pace there is."""
+
+MEASURED = 3
+"""So many trials a worker are timed."""
+
+STATEFUL = ("cmaes", "nsga2")
+"""Samplers that keep state with their own trials: their history has to be one that they asked."""
 
 TOO_SLOW_S = 2.0
 """A sampler whose ask takes longer at one length is not tried at the next."""
@@ -90,7 +97,7 @@ def end_trial(folder: Any, ask: Any) -> None:
     folder.write_record(Record.model_validate(failed_record(ask, "error", "").model_dump() | changes))
 
 
-def make_ledger(folder: Path, trials: int, planned: int) -> Any:
+def make_ledger(folder: Path, trials: int, planned: int, sampler: str = "random") -> None:
     """A ledger with so many ended trials of the planned ones, as a sweep leaves it; nothing is synced, to make it fast."""
     from synthetic import write_confirm
 
@@ -98,7 +105,7 @@ def make_ledger(folder: Path, trials: int, planned: int) -> Any:
     from agsgtl.tuning.resolved import write_experiment
     from agsgtl.tuning.study import Study, StudyName
 
-    experiment = experiment_in(folder, planned)
+    experiment = experiment_in(folder, planned, sampler)
     ledger = Ledger(folder / "results" / "tiny")
     with mock.patch("os.fsync"):
         write_experiment(experiment, ledger, 64, 1, cells=[])
@@ -116,16 +123,16 @@ def make_ledger(folder: Path, trials: int, planned: int) -> Any:
             trial, ask = study.ask()
             end_trial(trial, ask)
             study.finish(trial)
-    return experiment, ledger
 
 
-def make_elsewhere(folder: Path, trials: int, planned: int) -> None:
+def make_elsewhere(folder: Path, trials: int, planned: int, sampler: str = "random") -> None:
     """The same in another process: a large parent's memory would count as its children's."""
     command = [sys.executable, __file__, "--make", str(folder), "--trials", str(trials), "--planned", str(planned)]
+    command += ["--sampler", sampler]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-def measure_ledger(folder: Path, trials: int) -> list[Line]:
+def measure_ledger(folder: Path, trials: int) -> Iterator[Line]:
     """Rebuild to the next ask, status and table over a long ledger, each in a process of its own."""
     make_elsewhere(folder, trials, planned=trials + 200)
     results = str(folder / "results" / "tiny")
@@ -134,24 +141,40 @@ def measure_ledger(folder: Path, trials: int) -> list[Line]:
         "agsgtl status": ([sys.executable, "-m", "agsgtl", "status", results], STATUS_S),
         "agsgtl table": ([sys.executable, "-m", "agsgtl", "table", results], TABLE_S),
     }
-    lines = []
     for what, (command, limit) in commands.items():
-        seconds, memory = cost_of(command)
-        lines += [
-            Line(f"{what}, {trials} trials", seconds, "s", limit),
-            Line(f"{what}: peak memory", memory, "MiB", MEMORY_MIB),
-        ]
-    return lines
+        cost = cost_of(command)
+        yield Line(f"{what}, {trials} trials", cost.wall_s - cost.queued_s, "s", limit)
+        yield Line(f"{what}: wall clock with the waits for a busy CPU", cost.wall_s, "s")
+        yield Line(f"{what}: peak memory", cost.memory_mib, "MiB", MEMORY_MIB)
 
 
-def cost_of(command: list[str]) -> tuple[float, float]:
-    """Wall-clock seconds and peak MiB of a command that has to succeed."""
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: seconds, of them those that it was ready and others had the CPU, and its peak memory."""
+
+    wall_s: float
+    queued_s: float
+    memory_mib: float
+
+
+def cost_of(command: list[str]) -> Cost:
+    """The cost of a command that has to succeed."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    wall_s, queued = time.perf_counter() - started, queued_s(process.pid)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: ended with status {status}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    return Cost(wall_s, queued, usage.ru_maxrss / 1024)
+
+
+def queued_s(process: int | str) -> float:
+    """Seconds that a process's main thread was ready to run and had no CPU; 0 where the kernel does not count them."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def resume(folder: Path, trials: int) -> None:
@@ -164,33 +187,34 @@ def resume(folder: Path, trials: int) -> None:
     assert queue.next() is not None
 
 
-def measure_driver(folder: Path, trials: int, concurrent: int) -> list[Line]:
-    """Seconds a trial with no-op trials through Ray, after 100 and after so many trials are done."""
-    lines, fresh = [], 5 * concurrent
+def measure_driver(folder: Path, trials: int, concurrent: int) -> Iterator[Line]:
+    """Seconds a trial with no-op trials through Ray, after 100 and after so many trials are done.
+
+    Starting the workers, a process each, takes minutes on two cores and is not counted. The limit is for the driver's own
+    processor time: how soon so many workers get a CPU says more of the machine than of the driver.
+    """
+    own_s = []
     for done in (100, trials):
-        here = folder / f"after_{done}"
-        make_elsewhere(here, done, planned=done + fresh)
-        command = [
-            sys.executable,
-            __file__,
-            "--noop",
-            str(here),
-            "--trials",
-            str(done + fresh),
-            "--concurrent",
-            str(concurrent),
-        ]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_DISABLE_DOCKER_CPU_WARNING": "1"}
-        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
-        found = json.loads(said.splitlines()[-1])
-        lines.append(
-            Line(f"driver a trial, {concurrent} at once, {done} done: wall clock", found["wall_s"], "s", OVERHEAD_S)
-        )
-        lines.append(Line("the same: the driver's own CPU time", found["cpu_s"], "s"))
-    lines.append(
-        Line(f"own CPU time with {trials} done against 100", lines[-1].value / lines[-3].value, "times", GROWTH)
-    )
-    return lines
+        found = run_elsewhere(folder / f"after_{done}", done, concurrent)
+        own_s.append(found["cpu_s"])
+        what = f"driver a trial, {concurrent} at once, {done} done"
+        yield Line(f"{what}: its own processor time", found["cpu_s"], "s", OVERHEAD_S)
+        yield Line(f"{what}: wall clock, the no-op's {PACE_S:g} s in it", found["wall_s"], "s")
+    yield Line(f"own processor time with {trials} done against 100", own_s[1] / own_s[0], "times", GROWTH)
+
+
+def run_elsewhere(folder: Path, done: int, concurrent: int) -> dict[str, float]:
+    """What `run_noops` found in a process of its own, over a ledger with so many trials done."""
+    planned = (
+        done + 100 * concurrent
+    )  # more than are run: those that ended while workers were still starting do not count
+    make_elsewhere(folder, done, planned)
+    command = [sys.executable, __file__, "--noop", str(folder)]
+    command += ["--trials", str(planned), "--concurrent", str(concurrent)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+    found: dict[str, float] = json.loads(said.splitlines()[-1])
+    return found
 
 
 def run_noops(folder: Path, trials: int, concurrent: int) -> None:
@@ -209,6 +233,12 @@ def run_noops(folder: Path, trials: int, concurrent: int) -> None:
     wait_s = PACE_S * concurrent  # a local name: the function is sent by value
 
     def noop(config: dict[str, Any]) -> None:  # sent by value: the worker imports neither agsgtl nor torch
+        # None ends before all workers are up: Tune would give its worker to a trial whose own is still starting.
+        up = Path(config["job"]["results"], "up")
+        up.mkdir(exist_ok=True)
+        (up / str(os.getpid())).touch()
+        while len(os.listdir(up)) < concurrent:
+            time.sleep(0.2)
         trial = Path(config["job"]["results"], config["job"]["folder"])
         record = json.loads(template)
         record["identity"] = json.loads((trial / "ask.json").read_text())["identity"]
@@ -218,70 +248,76 @@ def run_noops(folder: Path, trials: int, concurrent: int) -> None:
         tune.report({"ended_at": time.time()})
 
     queue = JobQueue(experiment, ledger, concurrent)
-    pace = _pace(queue, len(queue.studies[0].outcomes) + 2 * concurrent, trials)
+    pace = _pace(queue, concurrent, MEASURED * concurrent)
     with mock.patch.object(cluster, "usable_cpus", return_value=concurrent), cluster.ray_session(None):
         searcher = LedgerSearcher(queue, concurrent, lambda: None)
         cluster.run_jobs(searcher, experiment.file.resources, ledger.path, [pace], noop)
     print(json.dumps(pace.found))
 
 
-def _pace(queue: Any, first: int, last: int) -> Any:
+def _pace(queue: Any, workers: int, timed: int) -> Any:
     from ray import tune
 
     class Pace(tune.Callback):
-        """Wall-clock and CPU seconds a trial between two counts of ended trials; stops the queue at the second."""
+        """Wall-clock and CPU seconds a trial, over so many trials once every worker has ended one; then stops the queue."""
 
         def __init__(self) -> None:
-            self.queue, self.first, self.last = queue, first, last
-            self.started: tuple[float, float] | None = None
+            self.queue, self.processes = queue, set[int]()
+            self.first, self.started = 0, (0.0, 0.0)
             self.found: dict[str, float] = {}
 
         def __getstate__(self) -> dict[str, Any]:
             return {}
 
+        def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
+            self.processes.add(result["pid"])
+
         def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-            ended = len(self.queue.studies[0].outcomes)
-            now = time.perf_counter(), time.process_time()
-            if self.started is None and ended >= self.first:
-                self.started, self.first = now, ended
-            if self.started and ended > self.first:
-                wall, cpu = (
+            if len(self.processes) < workers:
+                return
+            ended, now = len(self.queue.studies[0].outcomes), (time.perf_counter(), time.process_time())
+            if not self.first:
+                self.first, self.started = ended, now
+            elif ended - self.first >= timed and not self.found:
+                wall_s, cpu_s = (
                     (after - before) / (ended - self.first) for before, after in zip(self.started, now, strict=True)
                 )
-                self.found = {"wall_s": wall, "cpu_s": cpu, "trials": ended - self.first}
-            if ended >= self.last:
+                self.found = {"wall_s": wall_s, "cpu_s": cpu_s, "trials": ended - self.first}
                 self.queue.stop()
 
     return Pace()
 
 
-def measure_asks(folder: Path) -> list[Line]:
+def measure_asks(folder: Path) -> Iterator[Line]:
     """Seconds of one ask by sampler and length of history, told by a real study; no limit."""
-    lines = []
     for sampler in SAMPLERS:
         for length in LENGTHS:
-            seconds = ask_s(folder / str(length), sampler, length)
-            lines.append(Line(f"an ask of {sampler}, {length} trials told", seconds, "s"))
+            history = sampler if sampler in STATEFUL else "random"
+            seconds = ask_s(folder / f"{history}_{length}", sampler, history, length)
+            yield Line(f"an ask of {sampler}, {length} trials told", seconds, "s")
             if seconds > TOO_SLOW_S:
                 break
-    return lines
 
 
-def ask_s(folder: Path, sampler: str, length: int) -> float:
+def ask_s(folder: Path, sampler: str, history: str, length: int) -> float:
     """Seconds of the second of two asks that see so many trials; the first one tells them."""
     from agsgtl.reporting.ledger import Ledger
     from agsgtl.tuning.study import Study, StudyName
 
+    planned, ledger = length + 200, Ledger(folder / "results" / "tiny")
+    if not ledger.path.exists():
+        make_elsewhere(folder, length, planned, history)
     with mock.patch("os.fsync"):
-        planned, ledger = length + 200, Ledger(folder / "results" / "tiny")
-        if not ledger.path.exists():
-            make_elsewhere(folder, length, planned)
-        searched = experiment_in(folder, planned, sampler)
-        study = Study(StudyName("target_only", "tiny", 3), searched, ledger, concurrency=64)
+        study = Study(
+            StudyName("target_only", "tiny", 3), experiment_in(folder, planned, sampler), ledger, concurrency=64
+        )
         study.ask()
         started = time.perf_counter()
         study.ask()
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - started
+    for number in range(length, study.asked):  # another sampler may ask here
+        shutil.rmtree(ledger.path / str(study.name) / "trials" / str(number))
+    return seconds
 
 
 def main() -> int:
@@ -295,9 +331,10 @@ def main() -> int:
     parser.add_argument("--noop", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--planned", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--sampler", default="random", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.make:
-        make_ledger(chosen.make, chosen.trials, chosen.planned)
+        make_ledger(chosen.make, chosen.trials, chosen.planned, chosen.sampler)
         return 0
     if chosen.resume:
         resume(chosen.resume, chosen.trials)
@@ -307,7 +344,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = (chosen.folder or Path(temporary)).resolve()
-        parts: dict[str, Callable[[], list[Line]]] = {
+        parts: dict[str, Callable[[], Iterator[Line]]] = {
             "ledger": lambda: measure_ledger(folder / "ledger", chosen.trials),
             "driver": lambda: measure_driver(folder / "driver", chosen.trials, chosen.concurrent),
             "asks": lambda: measure_asks(folder / "asks"),

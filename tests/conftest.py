@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sweeps import undisturbed as undisturbed  # noqa: PLC0414 - a fixture of every test of sweeps
 from tiny import write_tiny_pair
 
 from agsgtl.data.pairing import DomainPair, load_pair

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pytest
+
 from agsgtl.reporting.ledger import Ledger, TrialFolder
+from experiments import write_experiment
 
 WAIT_S = 200.0
 
 
 def start(experiment: Path, results: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "agsgtl", "sweep", str(experiment), "--results", str(results), *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # else others starve its workers
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
     )
@@ -54,3 +57,13 @@ def outcomes(results: Path) -> dict[str, dict | None]:
 def written(results: Path) -> dict[Path, tuple[int, int]]:
     """Inode and time of every record: a record that is written again has another."""
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in results.rglob("record.json")}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """An experiment on the tiny pair, the results of its undisturbed sweep, and the table; not to be changed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    experiment = write_experiment(folder)
+    code, table, said = run(experiment, folder / "results")
+    assert code == 0, said
+    return experiment, folder / "results", table

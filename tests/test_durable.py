@@ -41,6 +41,24 @@ def test_a_lost_reply_to_a_link_that_succeeded_counts_as_written(
     assert write_once(tmp_path / "record.json", b"mine") is True
 
 
+def test_the_content_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def note_fsync(descriptor: int) -> None:
+        happened.append("sync folder" if Path(f"/proc/self/fd/{descriptor}").is_dir() else "sync file")
+        fsync(descriptor)
+
+    def note_link(source: Path, target: Path) -> None:
+        happened.append("link")
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "link", note_link)
+    write_once(tmp_path / "ask.json", b"{}")
+    assert happened == ["sync file", "link", "sync folder"]
+
+
 @pytest.fixture
 def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(source: Path, target: Path) -> None:
@@ -91,13 +109,13 @@ def test_a_torn_last_line_is_dropped_and_stays_alone(tmp_path: Path) -> None:
     append_line(path, {"n": 1})
     with path.open("ab") as file:
         file.write(b'{"n": 2, "torn')
-    assert list(read_lines(path)) == [{"n": 1}]
+    assert read_lines(path) == [{"n": 1}]
     append_line(path, {"n": 3})
-    assert list(read_lines(path)) == [{"n": 1}, {"n": 3}]
+    assert read_lines(path) == [{"n": 1}, {"n": 3}]
 
 
 def test_lines_of_a_missing_file_are_none(tmp_path: Path) -> None:
-    assert list(read_lines(tmp_path / "nothing")) == []
+    assert read_lines(tmp_path / "nothing") == []
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:

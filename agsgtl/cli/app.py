@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from agsgtl.cli import data, maps, pictures, run, sweep, tables
+from agsgtl.cli import data, mapcommands, pictures, run, sweep, tables
 from agsgtl.errors import UserError
 
 app = typer.Typer(
@@ -26,8 +26,8 @@ app.command()(tables.evaluate)
 app.command()(pictures.figures)
 app.command()(pictures.report)
 app.command()(pictures.dashboard)
-app.command()(maps.predict)
-app.command()(maps.import_weights)
+app.command()(mapcommands.predict)
+app.command()(mapcommands.import_weights)
 app.add_typer(data.data_app, name="data")
 
 BAD_INPUT = 1

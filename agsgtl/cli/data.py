@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agsgtl.config import Config
-from agsgtl.data.catalog import entries, find_pair
-from agsgtl.data.doctor import Checkup, Leak, examine
-from agsgtl.data.indices import import_indices, write_index_file
-from agsgtl.data.loading import read_labels
+
+if TYPE_CHECKING:
+    from agsgtl.data.doctor import Checkup, Leak
 
 data_app = typer.Typer(name="data", help="Scenes: what is known, what is wrong with files.", no_args_is_help=True)
 
@@ -22,6 +21,8 @@ DEFAULTS = Config().labels
 @data_app.command("list")
 def list_scenes() -> None:
     """List the pairs and scenes that are known by name."""
+    from agsgtl.data.catalog import entries
+
     for name, entry in entries().items():
         typer.echo(f"{name}: {entry.title} ({entry.licence}; doi {entry.doi})")
         for scene_name, scene in entry.scenes.items():
@@ -52,6 +53,7 @@ def check(
     ] = None,
 ) -> int:
     """Find what is wrong with a pair's files, count its splits, and tell how much its test pool leaks."""
+    from agsgtl.data.doctor import examine
     from agsgtl.models.reach import STRIDES, reach_of
 
     reaches = {family: (reach_of(family).segmenter, reach_of(family).both) for family in STRIDES}
@@ -79,6 +81,10 @@ def import_test_indices(
     root: Root = None,
 ) -> None:
     """Convert pickled test pixels once into an index file of plain integers with a checksum."""
+    from agsgtl.data.catalog import find_pair
+    from agsgtl.data.indices import import_indices, write_index_file
+    from agsgtl.data.loading import read_labels
+
     found = find_pair(pair, root)
     domain = found.spec.target
     labels = read_labels(found, domain, f"{found.origin}: target")

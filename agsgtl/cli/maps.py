@@ -1,9 +1,9 @@
-"""`agsgtl predict` and `agsgtl import-weights`: maps out of a record, and the authors' ten runs as records."""
+"""What `agsgtl predict` and `agsgtl import-weights` do: maps out of a record, and the authors' ten runs as records."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import typer
@@ -34,25 +34,21 @@ AUTHORS_SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)
 AUTHORS_PER_CLASS = {"houston": 9, "botswana": 10, "c2seg_ab": 10}
 """The authors' n of labelled target pixels a class."""
 
-Root = Annotated[Path | None, typer.Option("--root", help="Folder that is searched for the pair's files first.")]
-
 
 def predict(
-    record: Annotated[Path, typer.Argument(help="A trial's record.json, or its folder.")],
-    scene: Annotated[str, typer.Option("--scene", help="target or source.")] = "target",
-    seed: Annotated[int, typer.Option("--seed", help="Which of the record's seeds, counted from 0.")] = 0,
-    pair: Annotated[
-        str | None, typer.Option("--pair", help="The pair's YAML file, where no sweep unpacked it.")
-    ] = None,
-    root: Root = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write to; left out: `maps` beside the record.")
-    ] = None,
-    tile: Annotated[
-        int, typer.Option("--tile", min=1, help="Rows and columns predicted at once; changes no number.")
-    ] = TILE,
+    record: Path,
+    scene: str = "target",
+    seed: int = 0,
+    pair: str | None = None,
+    root: Path | None = None,
+    out: Path | None = None,
+    tile: int = TILE,
 ) -> None:
-    """Write a record's class map, confidence and attention map of a scene."""
+    """Writes a record's class map, confidence and attention map of a scene; `agsgtl predict --help` has the arguments.
+
+    Raises:
+        UserError: there is no such scene, record or pair, or its weights are gone.
+    """
     if scene not in ("target", "source"):
         raise UserError(f"--scene must be target or source, got '{scene}'")
     folder = TrialFolder(record.parent if record.name == "record.json" else record)
@@ -74,18 +70,17 @@ def predict(
 
 
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="The authors' pickled list of target segmenters' state dicts.")],
-    pair: Annotated[str, typer.Option("--pair", help="The pair that they were trained on.")],
-    discriminators: Annotated[
-        Path | None,
-        typer.Option("--discriminators", help="The list of the same runs' discriminators, for attention maps."),
-    ] = None,
-    results: Annotated[Path, typer.Option("--results", help="Folder of results to write to.")] = Path(
-        "results/authors"
-    ),
-    root: Root = None,
+    file: Path,
+    pair: str,
+    discriminators: Path | None = None,
+    results: Path = Path("results/authors"),
+    root: Path | None = None,
 ) -> None:
-    """Turn the authors' weights into records that `predict` and `table` treat as any other method's."""
+    """Turns the authors' weights into records that `predict` and `table` treat as any other method's.
+
+    Raises:
+        UserError: the files hold something else, or networks for another pair.
+    """
     segmenters = _checked(file, "segmenter")
     judges = _checked(discriminators, "discriminator") if discriminators is not None else [{}] * len(segmenters)
     if len(judges) != len(segmenters) or len(segmenters) > len(AUTHORS_SEEDS):

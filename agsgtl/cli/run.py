@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.live import Live
 
 from agsgtl.config import AUTHORS_SETTINGS, configure, parse_overrides
-from agsgtl.data.pairing import load_pair
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.record import Record
@@ -36,6 +35,7 @@ def run(
     use_pdb: Annotated[bool, typer.Option("--pdb", help="Open the debugger where the trial fails.")] = False,
 ) -> int:
     """Train one trial here and now; no test label is opened."""
+    from agsgtl.data.pairing import load_pair
     from agsgtl.training.methods import method as find_method
     from agsgtl.trial import Place, debug_setup, run_trial
 

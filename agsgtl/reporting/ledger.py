@@ -13,7 +13,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agsgtl.durable import append_line, read_lines, replace, replace_bytes, set_aside, write_once
+from agsgtl.durable import (
+    append_line,
+    has_torn_end,
+    parse_lines,
+    raw_lines,
+    read_lines,
+    replace,
+    replace_bytes,
+    set_aside,
+    write_once,
+)
 from agsgtl.errors import Interrupted, UserError
 from agsgtl.reporting.record import (
     Ask,
@@ -49,7 +59,7 @@ class TrialFolder:
 
     def ask(self) -> Ask | None:
         """What was asked, or None."""
-        return _read_if_there(Ask, self.path / "ask.json")
+        return _read_if_there(Ask, f"{self.path}/ask.json")
 
     def write_ask(self, ask: Ask) -> bool:
         """Whether this call wrote the ask; it is durable when this returns."""
@@ -57,7 +67,7 @@ class TrialFolder:
 
     def record(self) -> Record | None:
         """How the trial ended, or None while it has not."""
-        return _read_if_there(Record, self.path / "record.json")
+        return _read_if_there(Record, f"{self.path}/record.json")
 
     def has_record(self) -> bool:
         """Whether the trial ended, without reading how."""
@@ -69,7 +79,7 @@ class TrialFolder:
 
     def scores(self) -> tuple[Scores, ...]:
         """The test scores, one for each of the trial's seeds, or none while the vault was not opened for it."""
-        found = _read_if_there(ScoresFile, self.path / "scores.json")
+        found = _read_if_there(ScoresFile, f"{self.path}/scores.json")
         return found.scores if found else ()
 
     def write_scores(self, scores: tuple[Scores, ...]) -> bool:
@@ -94,7 +104,7 @@ class TrialFolder:
         said = []
         for kind, name in ((Ask, "ask.json"), (Record, "record.json"), (ScoresFile, "scores.json")):
             try:
-                _read_if_there(kind, self.path / name)
+                _read_if_there(kind, f"{self.path}/{name}")
             except UserError as error:
                 said.append(f"{error}; set aside as {set_aside(self.path / name).name}")
         return said
@@ -115,24 +125,36 @@ class TrialFolder:
 
     def attempts(self) -> list[dict[str, Any]]:
         """A line for each start: attempt, host, process, time, token."""
-        return list(read_lines(self.path / "attempts.jsonl"))
+        return read_lines(f"{self.path}/attempts.jsonl")
 
-    def append_failure(self, reason: Reason, message: str) -> None:
-        """Notes a failure that is not final: the trial will be tried again."""
+    def append_failure(self, reason: Reason, message: str, lease: int | None = None) -> None:
+        """Notes a failure that is not final: the trial will be tried again. `lease` is the driver's, where it is the one to say so."""
         progress = self.progress()
         epoch = progress[-1]["epoch"] if progress else 0
-        append_line(
-            self.path / "failures.jsonl", {"reason": reason, "epoch": epoch, "message": message, "time": time.time()}
-        )
+        entry = {"reason": reason, "epoch": epoch, "message": message, "time": time.time()}
+        append_line(self.path / "failures.jsonl", entry | ({} if lease is None else {"lease": lease}))
 
     def failures(self) -> list[dict[str, Any]]:
         """The failures so far that were not final: reason, the epoch that had been reached, message, time."""
-        return list(read_lines(self.path / "failures.jsonl"))
+        return read_lines(f"{self.path}/failures.jsonl")
 
     def progress(self) -> list[dict[str, Any]]:
         """One report an epoch, in the order of epochs; of an epoch reported twice, the later line."""
-        by_epoch = {line["epoch"]: line for line in read_lines(self.path / "progress.jsonl") if "epoch" in line}
+        by_epoch = {line["epoch"]: line for line in read_lines(f"{self.path}/progress.jsonl") if "epoch" in line}
         return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+    def reports_at(self, epochs: Collection[int]) -> dict[int, dict[str, Any]]:
+        """The reports of some epochs, as `progress` has them; of thousands of trials nobody wants to read every line."""
+        lines = raw_lines(f"{self.path}/progress.jsonl")
+        found = _reports_by_place(lines, epochs)
+        if found is None:
+            found = {line["epoch"]: line for line in self.progress() if line["epoch"] in epochs}
+        return found
+
+    def torn_ends(self) -> list[str]:
+        """A sentence for each file of lines here whose last line a crash left torn."""
+        paths = [self.path / f"{name}.jsonl" for name in ("attempts", "progress", "failures")]
+        return [f"{path}: its last line is torn and is dropped" for path in paths if has_torn_end(path)]
 
 
 @dataclass(frozen=True)
@@ -231,8 +253,18 @@ def _studies_below(folder: Path) -> Iterator[Path]:
             yield from _studies_below(entry)
 
 
-def _read_if_there(kind: type[Document], path: Path) -> Document | None:
-    return read_document(kind, path) if path.exists() else None
+def _reports_by_place(lines: list[bytes], epochs: Collection[int]) -> dict[int, dict[str, Any]] | None:
+    """The reports of some epochs where line n is epoch n's, as an uninterrupted trial leaves them; else None."""
+    numbers = sorted({epoch for epoch in epochs if epoch <= len(lines)} | ({len(lines)} if lines else set()))
+    reports = parse_lines([lines[number - 1] for number in numbers])
+    if [report.get("epoch") for report in reports] != numbers:
+        return None
+    return {epoch: report for epoch, report in zip(numbers, reports, strict=True) if epoch in epochs}
+
+
+def _read_if_there(kind: type[Document], path: str) -> Document | None:
+    """The document; `path` is a text, which for thousands of trials takes half the time of a `Path`."""
+    return read_document(kind, path) if os.access(path, os.F_OK) else None
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -72,7 +72,7 @@ class Ask(Setup):
 
     `lease` is the number of the driver that asked; it decides nothing. `config` holds every hyperparameter by dotted
     path, `sampled` the part that Optuna chose. What a sampler keeps with a trial and with the study (CMA-ES its
-    optimiser, NSGA-II the parents of a generation) is stored for the next asks.
+    optimiser, NSGA-II the parents of a generation) is stored for the next asks; of the study what this ask has added.
     """
 
     schema_version: int = SCHEMA_VERSION

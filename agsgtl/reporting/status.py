@@ -6,9 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from agsgtl.durable import read_lines
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.yamlfile import read_yaml
@@ -111,7 +109,7 @@ def _status(name: str, folders: list[TrialFolder], planned: int) -> StudyStatus:
 
 
 def _state_of_unfinished(folder: TrialFolder) -> str:
-    attempts: list[dict[str, Any]] = list(read_lines(folder.path / "attempts.jsonl"))
+    attempts = folder.attempts()
     if not attempts:
         return "waiting"
     progress = folder.path / "progress.jsonl"

@@ -36,7 +36,7 @@ class Opening:
     """One look: `record` is the folder of the record opened, relative to the results folder; `time` is in seconds.
 
     `search_trials` counts the search trials asked on this pair up to then: a search that was extended later had them
-    grow, whatever the clocks say.
+    grow, whatever the clocks say. `lease` is the number of the driver that opened the vault, None outside an experiment.
     """
 
     time: float
@@ -47,9 +47,10 @@ class Opening:
     purpose: Purpose
     search_trials: int
     previous: str | None
+    lease: int | None = None
 
 
-def append_opening(ledger: Ledger, folder: TrialFolder, purpose: Purpose) -> bool:
+def append_opening(ledger: Ledger, folder: TrialFolder, purpose: Purpose, lease: int | None = None) -> bool:
     """Whether this call logged the look; False where this very record was opened for this purpose before.
 
     The line is on disk when this returns: call it before the test labels are read. One driver calls it at a time.
@@ -73,7 +74,10 @@ def append_opening(ledger: Ledger, folder: TrialFolder, purpose: Purpose) -> boo
         return False
     previous = _sha256(_lines(ledger.vault_log)[-1]) if openings else None
     trials = count_trials(ledger, record.identity.pair)
-    append_line(ledger.vault_log, {"time": time.time(), **entry, "search_trials": trials, "previous": previous})
+    append_line(
+        ledger.vault_log,
+        {"time": time.time(), **entry, "search_trials": trials, "previous": previous, "lease": lease},
+    )
     return True
 
 

@@ -180,7 +180,7 @@ def run_jobs(
     """
     storage = folder / ".ray"
     tuner = tune.Tuner(
-        tune.with_resources(trainable or work_config, _Needs(resources)),
+        tune.with_resources(trainable or work_config, _needs(resources)),
         tune_config=tune.TuneConfig(
             search_alg=searcher, num_samples=-1, reuse_actors=True, trial_dirname_creator=_short_name
         ),
@@ -241,15 +241,15 @@ def _keeping_idle_actors() -> Iterator[None]:
         vars(tune_controller)["_ObjectCache"] = before
 
 
-class _Needs:
-    """What one job occupies; its GPU share is the driver's choice, by the memory that its kind was seen to need."""
+def _needs(resources: Resources) -> tune.PlacementGroupFactory | Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+    """What one job occupies; of a shared GPU the part that the driver chose, by the memory that the job's kind needs."""
+    if not 0 < resources.gpu < 1:
+        return _bundle(resources.cpu, resources.gpu)
+    return lambda config: _bundle(resources.cpu, share_of(config["job"], resources.gpu))
 
-    def __init__(self, resources: Resources) -> None:
-        self.resources = resources
 
-    def __call__(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        gpu = share_of(config["job"], self.resources.gpu)
-        return tune.PlacementGroupFactory([{"CPU": self.resources.cpu, **({"GPU": gpu} if gpu else {})}])
+def _bundle(cpu: int, gpu: float) -> tune.PlacementGroupFactory:
+    return tune.PlacementGroupFactory([{"CPU": cpu, **({"GPU": gpu} if gpu else {})}])
 
 
 def _short_name(trial: Any) -> str:

@@ -17,6 +17,7 @@ from agsgtl.reporting.vaultlog import Purpose, append_opening
 from agsgtl.seeds import Seeds, derive_seed
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
+from agsgtl.tuning.lease import Lease
 from agsgtl.tuning.study import Outcome, Study
 
 
@@ -93,7 +94,7 @@ def issue(ledger: Ledger, ask: Ask, notices: list[str]) -> TrialFolder:
 
 
 def score_records(
-    folders: Iterable[TrialFolder], ledger: Ledger, pair_files: Mapping[str, str], purpose: Purpose
+    folders: Iterable[TrialFolder], ledger: Ledger, pair_files: Mapping[str, str], purpose: Purpose, lease: Lease
 ) -> int:
     """Scores every complete record that has no scores yet; how many.
 
@@ -101,7 +102,7 @@ def score_records(
     file a user's own pair was loaded.
 
     Raises:
-        UserError: the pair's files have changed since the record was made.
+        UserError: the pair's files have changed since the record was made, or another driver has taken over.
     """
     opened: dict[tuple[str, str, DrawnBy | None], LabelImage] = {}
     scored = 0
@@ -109,7 +110,8 @@ def score_records(
         record = folder.record()
         if record is None or record.status != "complete" or folder.scores():
             continue
-        append_opening(ledger, folder, purpose)
+        lease.require()
+        append_opening(ledger, folder, purpose, lease.number)
         name = record.identity.pair
         pair = map_pair(ledger.path, name)
         scores = []

@@ -26,6 +26,6 @@ def score_trials(results: Path) -> int:
         raise UserError(
             f"{results}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first"
         )
-    with only_driver(ledger):
+    with only_driver(ledger) as lease:
         folders = [folder for name in ledger.studies() for folder in ledger.trials(name)]
-        return score_records(folders, ledger, dict(content.get("pair_files", {})), "evaluate")
+        return score_records(folders, ledger, dict(content.get("pair_files", {})), "evaluate", lease)

@@ -75,6 +75,7 @@ class JobQueue:
         self._waiting: dict[str, _Waiting] = {}
         for study in self.studies:
             for folder in study.unfinished():
+                self.notices += folder.torn_ends()
                 self._wait_for(folder, study.name.method)
         self._plan_confirmations()
 
@@ -82,6 +83,11 @@ class JobQueue:
     def is_finished(self) -> bool:
         """Whether nothing runs and nothing is left to run."""
         return not self.running and not self._waiting and all(study.is_done for study in self.studies)
+
+    def take_notices(self) -> list[str]:
+        """A sentence for each damaged or torn file that was met since the last call."""
+        notices, self.notices = self.notices, []
+        return notices
 
     def stop(self) -> None:
         """Hands out nothing more; what runs is let go on until it has saved its checkpoint."""
@@ -208,6 +214,7 @@ class JobQueue:
                 if folder.has_record():
                     self.confirmed += 1
                 else:
+                    self.notices += folder.torn_ends()
                     self._wait_for(folder, choice.method)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -33,13 +32,17 @@ class Rungs:
         count = math.ceil(math.log(1 / self.grace, self.reduction) - 1e-9)
         return tuple(round(self.grace * self.reduction**i, 6) for i in range(count))
 
-    def values(self, progress: Sequence[Mapping[str, Any]]) -> dict[float, float]:
-        """A trial's score at each rung that it reached, by the rung's fraction."""
-        scores = {int(line["epoch"]): float(line["score"]) for line in progress}
-        if not scores:
-            return {}
-        epochs = int(progress[0]["epochs"])
-        return {f: scores[epoch] for f in self.fractions if (epoch := self.epoch(f, epochs)) in scores}
+    def epochs(self, epochs: int) -> dict[float, int]:
+        """The epochs of the rungs, by their fractions, in a trial of that many epochs.
+
+        >>> Rungs(grace=0.3, reduction=3).epochs(40)
+        {0.3: 12, 0.9: 36}
+        """
+        return {fraction: self.epoch(fraction, epochs) for fraction in self.fractions}
+
+    def values(self, scores: Mapping[int, float], epochs: int) -> dict[float, float]:
+        """A trial's score at each rung that it reached, by the rung's fraction; `scores` are by epoch."""
+        return {fraction: scores[epoch] for fraction, epoch in self.epochs(epochs).items() if epoch in scores}
 
     def cutoffs(self, known: Sequence[Mapping[float, float]], epochs: int) -> dict[int, float]:
         """For a trial of that many epochs: the score to reach at each rung's epoch, from the known trials' values there.
@@ -54,8 +57,8 @@ class Rungs:
     def cutoffs_of(self, values: Mapping[float, Sequence[float]], epochs: int) -> dict[int, float]:
         """The same from the known values at each rung, in any order."""
         return {
-            self.epoch(fraction, epochs): float(np.quantile(known, 1 - 1 / self.reduction))
-            for fraction in self.fractions
+            epoch: float(np.quantile(known, 1 - 1 / self.reduction))
+            for fraction, epoch in self.epochs(epochs).items()
             if len(known := values.get(fraction, ())) >= self.reduction
         }
 

@@ -76,6 +76,7 @@ class LedgerSearcher(Searcher):
             self.spans.append({name: result[name] for name in ("started_at", "ended_at", "cpu_s")})
         try:
             if error and job.kind == "trial":
+                self.before_each_job()  # a driver that was taken over says nothing of its successor's trials
                 self._note_death(TrialFolder(self.queue.ledger.path / job.folder))
             self.queue.done(job)
         except UserError as fatal:
@@ -87,7 +88,7 @@ class LedgerSearcher(Searcher):
         if ask is None or folder.has_record():
             return
         message = "the worker's process or its node was lost; Ray's logs on its host may say why"
-        folder.append_failure("node_lost", message)
+        folder.append_failure("node_lost", message, self.queue.lease)
         deaths = [failure for failure in folder.failures() if failure["reason"] == "node_lost"]
         stuck = len(deaths) >= DEATHS and len({death["epoch"] for death in deaths[-DEATHS:]}) == 1
         allowed = self.queue.experiment.file.failures.allowed["node_lost"]

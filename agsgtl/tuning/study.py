@@ -106,6 +106,7 @@ class Study:
         two_objectives = self.search.objectives == "score_and_labels"
         directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE] if two_objectives else [StudyDirection.MAXIMIZE]
         self.optuna = optuna.create_study(directions=directions)
+        self._trials = ledger.path / str(name) / "trials"
         self.outcomes: dict[int, Outcome] = {}
         self.asked = self._first_open = 0
         self._told: set[int] = set()
@@ -147,11 +148,10 @@ class Study:
         self.optuna.sampler = sampler_for_ask(
             self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
         )
+        before = self._study_attributes()
         trial = self.optuna.ask(dict(self.space.distributions))
-        attributes = {
-            "sampler_attributes": dict(self._frozen(number).system_attrs),
-            "study_attributes": self._study_attributes(),
-        }
+        fresh = {name: value for name, value in self._study_attributes().items() if before.get(name) != value}
+        attributes = {"sampler_attributes": dict(self._frozen(number).system_attrs), "study_attributes": fresh}
         ask = self._document(number, trial.params, attributes)
         folder = self.ledger.folder(ask.identity)
         folder.write_ask(ask)
@@ -225,7 +225,7 @@ class Study:
         )
 
     def _study_attributes(self) -> dict[str, Any]:
-        # Optuna has no public way to a study's system attributes any more; NSGA-II's parents lie there.
+        # Optuna has no public way to a study's system attributes any more; NSGA-II's parents lie there, a list a generation.
         return dict(self.optuna._storage.get_study_system_attrs(self.optuna._study_id))
 
     def _rebuild(self) -> None:
@@ -299,7 +299,6 @@ class Study:
         return self.optuna.get_trials(deepcopy=False)[number]
 
     def _outcome(self, record: Record, folder: TrialFolder) -> Outcome:
-        rungs = self.search.rungs
         per_class, validation = (int(record.config[f"labels.{name}"]) for name in ("per_class", "validation_per_class"))
         return Outcome(
             number=record.identity.number,
@@ -309,9 +308,17 @@ class Study:
             per_class=per_class,
             labels=per_class + validation,
             epochs=max((outcome.epochs for outcome in record.outcomes), default=0),
-            rungs=rungs.values(folder.progress()) if rungs else {},
+            rungs=self._rungs_of(record, folder),
             cost=record.cost,
         )
 
+    def _rungs_of(self, record: Record, folder: TrialFolder) -> dict[float, float]:
+        """The trial's score at each rung that it reached."""
+        if not (rungs := self.search.rungs):
+            return {}
+        epochs = int(record.config["adapt.epochs"])
+        reports = folder.reports_at(rungs.epochs(epochs).values())
+        return rungs.values({epoch: float(report["score"]) for epoch, report in reports.items()}, epochs)
+
     def _folder(self, number: int) -> TrialFolder:
-        return TrialFolder(self.ledger.path / str(self.name) / "trials" / str(number))
+        return TrialFolder(self._trials / str(number))

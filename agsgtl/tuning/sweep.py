@@ -74,25 +74,29 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
             unpack_pair(pair, ledger.path)
         end = SweepEnd(ledger)
         queue = JobQueue(experiment, ledger, concurrency, lease.number) if concurrency else None
-        _say(queue.notices if queue else [])
+        _say(queue.take_notices() if queue else [])
         if queue is None or not queue.is_finished:
             with redirect_stdout(sys.stderr):  # Ray prints what it has to say there, and stdout is for the table alone
-                queue = _run(experiment, ledger, concurrency, lease, orders.address, end)
+                queue = _run(experiment, ledger, queue, lease, orders.address, end)
+        _say(queue.take_notices())
         if not end.is_interrupted:
             _finish(experiment, ledger, queue, lease, end)
     return end
 
 
 def _run(
-    experiment: Experiment, ledger: Ledger, concurrency: int | None, lease: Lease, address: str | None, end: SweepEnd
+    experiment: Experiment, ledger: Ledger, queue: JobQueue | None, lease: Lease, address: str | None, end: SweepEnd
 ) -> JobQueue:
-    """Runs the queue's jobs on Ray until none is left or a stop was asked for."""
+    """Runs the queue's jobs on Ray until none is left or a stop was asked for; the first start makes the queue here.
+
+    How many trials of a study run at once is fixed by the slots of the first start.
+    """
     with ray_session(address):
         check_cluster(address, ledger.path)
         end.slots = cluster_slots(experiment.file.resources)
-        concurrency = concurrency or end.slots
+        concurrency = queue.concurrency if queue else end.slots
         write_experiment(experiment, ledger, concurrency, lease.number, cells=[])
-        queue = JobQueue(experiment, ledger, concurrency, lease.number)
+        queue = queue or JobQueue(experiment, ledger, concurrency, lease.number)
         request = StopRequest(ledger.path, lease.number, on_stop=queue.stop)
 
         def before_each_job() -> None:
@@ -104,7 +108,6 @@ def _run(
             run_jobs(searcher, experiment.file.resources, ledger.path, [Progress(queue)])
     if searcher.fatal:
         raise searcher.fatal
-    _say(queue.notices)
     end.ran, end.is_interrupted = len(searcher.spans), not queue.is_finished
     end.busy = _busy_share(searcher.spans, end.slots * experiment.file.resources.cpu)
     return queue
@@ -114,7 +117,7 @@ def _finish(experiment: Experiment, ledger: Ledger, queue: JobQueue, lease: Leas
     """Opens the vault for what was confirmed, and collects what is missing or failed."""
     lease.require()
     write_experiment(experiment, ledger, queue.concurrency, lease.number, planned_cells(experiment, queue.choices))
-    score_records(ledger.confirmations(), ledger, experiment.pair_arguments, "confirm")
+    score_records(ledger.confirmations(), ledger, experiment.pair_arguments, "confirm", lease)
     end.missing = missing_cells(experiment, ledger, queue.choices)
     end.missing += [
         f"{study.name}: no trial completed, nothing to confirm" for study in queue.studies if not study.winners()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 import ray
+from grpc_caller import UNAUTHENTICATED, UNIMPLEMENTED, grpc_status
 from processes import descendants, listening_addresses
 
 from agsgtl.errors import UserError
@@ -62,6 +64,37 @@ def test_who_has_no_token_or_another_is_refused(own_ray: tuple[str, dict[str, st
     assert caller(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=environment["RAY_AUTH_TOKEN"]) == "1 node"
     assert caller(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64).startswith("refused: ")
     assert caller(address, RAY_AUTH_MODE="disabled").startswith("refused: ")
+
+
+SERVICES = (
+    "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
+    "/ray.rpc.NodeManagerService/GetWorkerPIDs",
+    "/ray.rpc.ObjectManagerService/Pull",
+    "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
+)
+
+
+def answers(host: str, port: int, token: str | None) -> set[int]:
+    """What the services behind a port of Ray's say: gRPC's status, or HTTP's from the one daemon that speaks it."""
+    with socket.create_connection((host, port), timeout=20) as connection:
+        own = f"Authorization: Bearer {token}\r\n" if token else ""
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n{own}\r\n".encode())
+        greeting = connection.recv(4096)
+    if greeting.startswith(b"HTTP/1.1 "):
+        return {int(greeting.split()[1])}
+    return {grpc_status(host, port, method, token) for method in SERVICES} - {UNIMPLEMENTED}
+
+
+@pytest.mark.slow
+def test_whatever_listens_refuses_a_caller_without_the_token(own_ray: tuple[str, dict[str, str]]) -> None:
+    """GCS, raylet, object manager, workers, driver by gRPC; the runtime environment agent by HTTP."""
+    _, environment = own_ray
+    ports = {port for _, port in listening_addresses({os.getpid()} | descendants(os.getpid()))}
+    refused = {UNAUTHENTICATED}, {401}, {403}  # HTTP knows no token and a wrong one apart
+    for port in ports:
+        assert answers("127.0.0.1", port, None) in refused
+        assert answers("127.0.0.1", port, "0" * 64) in refused
+        assert answers("127.0.0.1", port, environment["RAY_AUTH_TOKEN"]) in ({0}, {404})  # the control
 
 
 @pytest.mark.slow

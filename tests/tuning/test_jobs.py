@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.training.pretrain import source_model_file
 from agsgtl.trial import failed_record
@@ -119,3 +120,37 @@ def test_a_worker_that_dies_where_it_stands_is_the_trials_own_fault(
     assert folder.has_record() is is_over
     if is_over:
         assert (folder.record().reason, "3 times" in folder.record().message) == ("node_lost", True)
+
+
+def test_a_driver_that_was_taken_over_notes_no_death(queue: JobQueue) -> None:
+    def taken_over() -> None:
+        raise UserError("another driver has taken this sweep over")
+
+    job = first(queue, "trial")
+    searcher = LedgerSearcher(queue, slots=2, before_each_job=taken_over)
+    searcher.jobs["ray trial"] = job
+    searcher.on_trial_complete("ray trial", error=True)
+    assert "taken this sweep over" in str(searcher.fatal)
+    assert folder_of(queue, job).failures() == []
+
+
+def test_a_death_is_noted_with_the_drivers_lease(queue: JobQueue) -> None:
+    queue.lease = 4
+    job = first(queue, "trial")
+    searcher = LedgerSearcher(queue, slots=2, before_each_job=lambda: None)
+    searcher.jobs["ray trial"] = job
+    searcher.on_trial_complete("ray trial", error=True)
+    (failure,) = folder_of(queue, job).failures()
+    assert (failure["reason"], failure["lease"]) == ("node_lost", 4)
+
+
+def test_a_torn_end_of_an_unfinished_trial_is_said_once(tmp_path: Path) -> None:
+    experiment = load_experiment(write_experiment(tmp_path, {"fine_tune": SPACE}))
+    ledger = Ledger(tmp_path / "results")
+    job = first(JobQueue(experiment, ledger, concurrency=2), "trial")
+    (ledger.path / job.folder / "progress.jsonl").write_bytes(b'{"epoch": 1, "sc')
+    queue = JobQueue(experiment, ledger, concurrency=2)
+    assert queue.take_notices() == [
+        f"{ledger.path / job.folder / 'progress.jsonl'}: its last line is torn and is dropped"
+    ]
+    assert queue.take_notices() == []

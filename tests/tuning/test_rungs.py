@@ -7,19 +7,19 @@ from agsgtl.tuning.rungs import Rungs
 HALVES = Rungs(grace=0.25, reduction=2)
 
 
-def progress(*scores: float) -> list[dict[str, float]]:
-    return [{"epoch": i, "epochs": len(scores), "score": score} for i, score in enumerate(scores, start=1)]
+def scores(*values: float) -> dict[int, float]:
+    return dict(enumerate(values, start=1))
 
 
 def test_rungs_are_fractions_of_a_trials_own_epochs() -> None:
     assert HALVES.fractions == (0.25, 0.5)
-    assert HALVES.values(progress(0.1, 0.2, 0.3, 0.4)) == {0.25: 0.1, 0.5: 0.2}
-    assert HALVES.values(progress(*[0.1] * 8)) == {0.25: 0.1, 0.5: 0.1}
+    assert HALVES.values(scores(0.1, 0.2, 0.3, 0.4), epochs=4) == {0.25: 0.1, 0.5: 0.2}
+    assert HALVES.values(scores(*[0.1] * 8), epochs=8) == {0.25: 0.1, 0.5: 0.1}
 
 
 def test_a_pruned_trial_counts_at_the_rungs_that_it_reached() -> None:
-    assert HALVES.values(progress(0.1, 0.2, 0.3, 0.4)[:1]) == {0.25: 0.1}
-    assert HALVES.values([]) == {}
+    assert HALVES.values(scores(0.1), epochs=4) == {0.25: 0.1}
+    assert HALVES.values({}, epochs=4) == {}
 
 
 def test_the_cutoff_lets_the_best_part_through() -> None:

@@ -93,6 +93,14 @@ def test_stopped_and_resumed_asks_equal_straight_ones(tmp_path: Path, sampler: s
     assert len(asks_of(straight)) == 14
 
 
+def test_an_ask_stores_what_it_adds_to_the_study_and_nothing_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    run(experiment_of(tmp_path, search__sampler="nsga2", search__trials=40), ledger, concurrency=1)
+    stored = [name for ask in asks_of(ledger) for name in ask["study_attributes"]]
+    assert len(stored) >= 2  # NSGA-II keeps the parents of each generation of four
+    assert len(set(stored)) == len(stored)
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_fresh_sampler_does_not_repeat_its_first_points(tmp_path: Path, sampler: str) -> None:
     ledger = Ledger(tmp_path / "ledger")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +19,12 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.vaultlog import read_openings
 from agsgtl.trial import Place, run_trial
 from agsgtl.tuning.experiment import load_experiment
+from agsgtl.tuning.jobs import JobQueue
 from agsgtl.tuning.lease import only_driver
 from agsgtl.tuning.sweep import sweep
 from experiments import SPACE, write_experiment
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    experiment = write_experiment(folder)
-    code, table, said = run(experiment, folder / "results")
-    assert code == 0, said
-    return experiment, folder / "results", table
 
 
 def test_a_sweep_ends_with_the_table(undisturbed: tuple[Path, Path, str]) -> None:
@@ -164,6 +157,24 @@ def test_failed_trials_and_missing_cells_exit_with_two(tmp_path: Path) -> None:
     assert code == 2, said
     assert "missing: agsgtl/tiny/3: no trial completed" in said
     assert "failed: agsgtl/tiny/3, trial 0: bad_input" in said
+
+
+def test_a_sweep_that_goes_on_reads_its_ledger_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int] = []
+
+    class Counted(JobQueue):
+        def __init__(self, *arguments: object) -> None:
+            built.append(1)
+            super().__init__(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("agsgtl.tuning.sweep.JobQueue", Counted)
+    monkeypatch.setattr("agsgtl.tuning.sweep.ray_session", lambda address: nullcontext())
+    monkeypatch.setattr("agsgtl.tuning.sweep.cluster_slots", lambda resources: 2)
+    monkeypatch.setattr("agsgtl.tuning.sweep.run_jobs", lambda searcher, *rest: searcher.suggest("first"))
+    experiment = write_experiment(tmp_path, {"agsgtl": SPACE})
+    for starts in (1, 2):
+        assert sweep(experiment, tmp_path / "results").is_interrupted
+        assert len(built) == starts
 
 
 def test_progress_is_json_lines_where_there_is_no_terminal(undisturbed: tuple[Path, Path, str], tmp_path: Path) -> None:

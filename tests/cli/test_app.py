@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import write_confirm
+
+
+def imported(code: str) -> str:
+    """What a process of its own has imported of the heavy packages after some code."""
+    heavy = "{'torch', 'ray', 'optuna', 'matplotlib'}"
+    script = f"{code}\nimport sys; print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+
+
+def test_the_command_line_itself_loads_nothing_heavy() -> None:
+    assert imported("import agsgtl.cli") == "[]\n"
+    assert imported("import agsgtl.cli.maps") == "['torch']\n"  # the control
+
+
+@pytest.mark.parametrize("command", ["status", "table"])
+def test_status_and_table_need_no_torch(tmp_path: Path, command: str) -> None:
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.6})
+    (tmp_path / "demo" / "experiment.yaml").write_text("name: demo\nsearch: {trials: 3}\n")
+    call = f"from agsgtl.cli.app import app; app(['{command}', {str(tmp_path / 'demo')!r}], standalone_mode=False)"
+    assert imported(call) == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["sweep", "run", "status", "table", "predict", "import-weights", "evaluate"])
+def test_every_command_says_what_it_takes(command: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "agsgtl", command, "--help"], capture_output=True, text=True, check=True
+    )
+    assert f"agsgtl {command}" in said.stdout
+    assert "--help" in said.stdout
+
+
+def test_tiles_are_as_large_as_the_predictors_own() -> None:
+    from inspect import signature
+
+    from agsgtl.cli import mapcommands
+    from agsgtl.evaluation.predict import TILE
+
+    assert signature(mapcommands.predict).parameters["tile"].default == TILE

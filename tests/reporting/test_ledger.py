@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agsgtl.reporting.ledger import TrialFolder
+
+
+def line(epoch: int, score: float) -> bytes:
+    return json.dumps({"epoch": epoch, "score": score}).encode() + b"\n"
+
+
+STRAIGHT = b"".join(line(epoch, epoch / 10) for epoch in range(1, 7))
+HISTORIES = {
+    "straight": STRAIGHT,
+    "gone on from epoch 2": STRAIGHT + b"".join(line(epoch, epoch / 100) for epoch in range(3, 7)),
+    "gone on and not over": STRAIGHT + line(3, 0.03),
+    "torn at its end": STRAIGHT[:-9],
+    "torn within": line(1, 0.1) + b'{"epoch": 2, "sc\n' + line(2, 0.02) + line(3, 0.03),
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("epochs", [(2, 4), (3,), (6,), (9,), ()])
+def test_reports_of_some_epochs_are_those_of_the_whole(tmp_path: Path, history: str, epochs: tuple[int, ...]) -> None:
+    (tmp_path / "progress.jsonl").write_bytes(HISTORIES[history])
+    folder = TrialFolder(tmp_path)
+    whole = {report["epoch"]: report for report in folder.progress()}
+    assert folder.reports_at(epochs) == {epoch: whole[epoch] for epoch in epochs if epoch in whole}
+
+
+def test_of_an_epoch_reported_twice_the_later_line_counts(tmp_path: Path) -> None:
+    (tmp_path / "progress.jsonl").write_bytes(HISTORIES["gone on from epoch 2"])
+    assert TrialFolder(tmp_path).reports_at([2, 3])[3]["score"] == 0.03
+
+
+def test_a_torn_end_is_said_once_with_its_file(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    folder.start_attempt()
+    assert folder.torn_ends() == []
+    (tmp_path / "progress.jsonl").write_bytes(HISTORIES["torn at its end"])
+    assert folder.torn_ends() == [f"{tmp_path / 'progress.jsonl'}: its last line is torn and is dropped"]
+    folder.start_attempt().append_progress({"epoch": 6, "score": 0.6})
+    assert folder.torn_ends() == []
+    assert [report["epoch"] for report in folder.progress()] == [1, 2, 3, 4, 5, 6]
