@@ -137,6 +137,15 @@ def split_by(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[A
         yield tuple(key), part
 
 
+def study_name(method: str, pair: str, per_class: Any) -> str:
+    """A study's name, `<method>/<pair>/<k>`, where k is `sampled` if Optuna samples it.
+
+    >>> study_name("agsgtl", "toy/a_to_b", 3), study_name("agsgtl", "toy/a_to_b", pd.NA)
+    ('agsgtl/toy/a_to_b/3', 'agsgtl/toy/a_to_b/sampled')
+    """
+    return f"{method}/{pair}/{'sampled' if pd.isna(per_class) else per_class}"
+
+
 def find_trials(results: Path, unscored_search: bool = True) -> Iterator[str]:
     """The folders below `results` that hold a record, relative to it, without a look into checkpoints and data."""
     yield from _find_below(str(results), "", "record.json" if unscored_search else "scores.json")
