@@ -23,6 +23,7 @@ from agsgtl.reporting.export import render
 from agsgtl.reporting.figures import draw_all
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.plan import read_plan
+from agsgtl.reporting.plotstyle import settle
 from agsgtl.reporting.rows import KEYS
 from agsgtl.reporting.statviews import (
     Measure,
@@ -129,6 +130,7 @@ def _limited(
 
 
 def _png(figure: Figure) -> str:
+    settle(figure)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=_PNG_DPI)
     return base64.b64encode(out.getvalue()).decode()

@@ -108,7 +108,9 @@ def collect(results: Sequence[Path], unscored_search: bool = True) -> pd.DataFra
 def concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Frames one below the other; empty ones decide no column's type."""
     filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0] if frames else empty()
+    if len(filled) > 1:
+        return pd.concat(filled, ignore_index=True)
+    return filled[0].reset_index(drop=True) if filled else frames[0] if frames else empty()
 
 
 def empty() -> pd.DataFrame:
