@@ -14,7 +14,6 @@ from agsgtl.reporting.marks import compare_with_best, same_count
 from agsgtl.reporting.rows import KEYS, Row
 from agsgtl.reporting.statistics import (
     FEWEST_TRIALS,
-    MOST_TRIALS,
     Ranks,
     bca_interval,
     pooled_importances,
@@ -153,14 +152,10 @@ def importance_gaps(importances: pd.DataFrame | None, studies: Iterable[str]) ->
             f"No importances of {', '.join(lacking)}: that takes {FEWEST_TRIALS} complete trials and two "
             "hyperparameters that vary."
         )
-    if (
-        "measured" in importances
-        and (sampled := importances[importances["measured"] < importances["trials"]])["study"].size
-    ):
-        yield (
-            f"Importances of {', '.join(sorted(set(sampled['study'])))} were measured on {MOST_TRIALS} of each study's "
-            "complete trials, evenly chosen by number."
-        )
+    part = importances[importances["measured"] < importances["trials"]] if "measured" in importances else NO_IMPORTANCES
+    for study, trials in part.groupby("study") if len(part) else ():
+        first = trials.iloc[0]
+        yield f"Importances of {study} rest on {first['measured']} of its {first['trials']} complete trials, evenly by number."
 
 
 def complete_means(confirmed: Confirmed, rivals: Sequence[Row], metric: str = "macro_f1") -> pd.DataFrame:

@@ -191,10 +191,10 @@ def _read_chunk(names: Sequence[str], results: Path) -> pd.DataFrame:
     }
     own = {
         **_columns(outcomes, _OF_OUTCOME),
-        **_keyed([outcome and outcome.validation for outcome in outcomes], "validation:"),
-        **_keyed([outcome and outcome.losses for outcome in outcomes], "loss:"),
+        **_keyed([outcome.validation if outcome else None for outcome in outcomes], "validation:"),
+        **_keyed([outcome.losses if outcome else None for outcome in outcomes], "loss:"),
         **_columns(scores, _OF_SCORES),
-        **_keyed([one and dict(zip(one.class_names, one.per_class_f1, strict=True)) for one in scores], "f1:"),
+        **_keyed([_of_classes(one) if one else None for one in scores], "f1:"),
     }
     typed = {name: _typed(name, values, results).take(record_of) for name, values in shared.items()}
     typed |= {name: _typed(name, values, results) for name, values in own.items()}
@@ -251,6 +251,10 @@ def _keyed(maps: Sequence[Mapping[str, Any] | None], prefix: str = "") -> dict[s
     """By key the value of each mapping, None where it has none."""
     names = {name for one in maps if one for name in one}
     return {prefix + name: [None if one is None else one.get(name) for one in maps] for name in sorted(names)}
+
+
+def _of_classes(scores: Scores) -> dict[str, float]:
+    return dict(zip(scores.class_names, scores.per_class_f1, strict=True))
 
 
 def _typed(name: str, values: Sequence[Any], results: Path) -> ExtensionArray:
