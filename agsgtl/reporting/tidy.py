@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import functools
-import multiprocessing
 import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +68,7 @@ _OF_SCORES = {name: name for name in (*METRICS, "test_pixels")}
 """By column the field that it is read from: of a record, its origin, a seed's outcome and its test scores."""
 
 _NO_TRIALS_WITHIN = {"superseded", "pretrained", "data", "tables", "figures", "checkpoint", "ray"}
-_CHUNK = 2500
-_CHUNKS_A_PROCESS = 3
-"""Fewer chunks than this are read sooner than a process starts."""
-_MOST_PROCESSES = 4
+_CHUNK = 5000
 
 _DTYPES: dict[str, str] = {
     **dict.fromkeys(_TEXTS, "string"),
@@ -154,19 +148,9 @@ def find_trials(results: Path, unscored_search: bool = True) -> Iterator[str]:
 
 
 def read_trials(names: Iterable[str], results: Path) -> pd.DataFrame:
-    """The rows of some records, not merged; `names` are their folders below a results folder.
-
-    Many records are read by several processes at once.
-    """
+    """The rows of some records, not merged; `names` are their folders below a results folder."""
     ordered = list(names)
-    chunks = [ordered[at : at + _CHUNK] for at in range(0, len(ordered), _CHUNK)]
-    read = functools.partial(_read_chunk, results=results)
-    processes = min(_MOST_PROCESSES, os.cpu_count() or 1, len(chunks) // _CHUNKS_A_PROCESS)
-    if processes < 2:
-        return concatenate([read(chunk) for chunk in chunks])
-    # Spawned, not forked: Arrow and pandas hold threads and locks.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return concatenate(list(pool.map(read, chunks)))
+    return concatenate([_read_chunk(ordered[at : at + _CHUNK], results) for at in range(0, len(ordered), _CHUNK)])
 
 
 def _read_chunk(names: Sequence[str], results: Path) -> pd.DataFrame:

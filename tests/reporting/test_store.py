@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from synthetic import PAIR, write_confirm, write_ledger
 
-from agsgtl.errors import UserError
-from agsgtl.reporting import store, tidy
+from agsgtl.reporting import store
 from agsgtl.reporting.store import store_path, stored_frame, write_frame
 from agsgtl.reporting.tidy import collect
 
@@ -43,19 +42,6 @@ def test_unchanged_records_are_not_parsed_again(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(store, "read_trials", lambda paths, results: read.extend(paths) or collect([]))
     stored_frame([folder])
     assert read == []
-
-
-def test_several_processes_read_what_one_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_ledger(tmp_path / "demo", trials=3)
-    write_confirm(folder, "lda", {41: "diverged"})
-    alone = collect([folder])
-    monkeypatch.setattr(tidy, "_CHUNK", 7)
-    monkeypatch.setattr(tidy, "_CHUNKS_A_PROCESS", 1)
-    monkeypatch.setattr(tidy, "_MOST_PROCESSES", 2)
-    assert_equal(collect([folder]), alone)
-    (folder / "confirm/lda" / PAIR / "3/41/record.json").write_text("{}")
-    with pytest.raises(UserError, match="is no Record of this version"):
-        collect([folder])
 
 
 def test_a_damaged_store_is_made_again(tmp_path: Path) -> None:
