@@ -25,9 +25,18 @@ SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)
 def make(folder: Path, records: int) -> None:
     """Confirmations of all methods on all pairs, and the rest as search trials of agsgtl and fine_tune."""
     import numpy as np
+    from optuna.distributions import FloatDistribution, IntDistribution, distribution_to_json
     from synthetic import write_confirm, write_search
 
     rng = np.random.default_rng(0)
+    space = {
+        "loss.entropy": distribution_to_json(FloatDistribution(0.0, 1.0)),
+        "adapt.epochs": distribution_to_json(IntDistribution(1, 100)),
+    }
+
+    def sample(number: int) -> dict[str, float | int]:
+        return {"loss.entropy": number / 1e5, "adapt.epochs": 1 + number % 99}
+
     for rank, method in enumerate(METHODS):
         for pair in PAIRS:
             write_confirm(folder, method, {s: float(0.5 + 0.03 * rank + rng.normal(0, 0.02)) for s in SEEDS}, pair)
@@ -35,17 +44,16 @@ def make(folder: Path, records: int) -> None:
     for method in ("agsgtl", "fine_tune"):
         for pair in PAIRS:
             scores = rng.normal(0.6, 0.05, each).tolist()
-            write_search(
-                folder, method, scores, pair, config=lambda n: {"loss.entropy": n / 1e5, "adapt.epochs": 1 + n % 99}
-            )
+            write_search(folder, method, scores, pair, config=sample, distributions=space)
 
 
 def measure(what: str, folder: Path) -> None:
-    """Runs one command in a process of its own and prints what it cost."""
+    """Runs one command as a user does, and prints what it cost, its own processes included."""
     if what.endswith("cold"):
         shutil.rmtree(folder / "tables", ignore_errors=True)
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, __file__, "--only", what, str(folder)])
+    command = [sys.executable, "-m", "agsgtl", what.split(maxsplit=1)[0], str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, code, cost = os.wait4(process.pid, 0)
     wall_s, cpu_s = time.perf_counter() - started, cost.ru_utime + cost.ru_stime
     print(
@@ -54,24 +62,8 @@ def measure(what: str, folder: Path) -> None:
     )
 
 
-def run(what: str, folder: Path) -> None:
-    """One measured job."""
-    if what.startswith("table"):
-        from agsgtl.reporting.export import render
-        from agsgtl.reporting.table import build_table
-
-        render(build_table([folder]), "md")
-    else:
-        from agsgtl.reporting.report import write_report
-
-        write_report(folder)
-
-
 def main() -> None:
     """Makes the records and measures."""
-    if sys.argv[1:2] == ["--only"]:
-        run(sys.argv[2], Path(sys.argv[3]))
-        return
     records = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(sys.argv[2] if len(sys.argv) > 2 else temporary) / "many"

@@ -157,14 +157,19 @@ def write_search(
     per_class: int | None = 3,
     test: Sequence[Sequence[float]] | None = None,
     config: Callable[[int], Mapping[str, Value]] = lambda _: {},
+    distributions: Mapping[str, str] | None = None,
 ) -> None:
-    """Search trials on seeds 0 and 1 with these validation scores; `test` opens them: each trial's two macro F1."""
+    """Search trials on seeds 0 and 1 with these validation scores; `test` opens them: each trial's two macro F1.
+
+    `distributions` are the asks' own, as Optuna writes them.
+    """
     ledger = Ledger(folder)
     for number, score in enumerate(scores):
         identity = Identity(
             experiment=folder.name, kind="search", method=method, pair=pair, per_class=per_class, number=number
         )
         ask, record = make_record(identity, [Seeds(labels=0, init=0), Seeds(labels=1, init=1)], score, config(number))
+        ask = ask.model_copy(update={"distributions": dict(distributions or {})})
         write_run(ledger.folder(identity), ask, record, test[number] if test else ())
 
 

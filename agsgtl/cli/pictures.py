@@ -17,9 +17,9 @@ def figures(
 ) -> None:
     """Draw every picture that the results allow, as PNG and PDF."""
     from agsgtl.reporting.figures import write_figures
-    from agsgtl.tuning.importances import hyperparameter_importances
+    from agsgtl.tuning.importances import measure_importances
 
-    paths = write_figures(results, out or results[0] / "figures", hyperparameter_importances(results), notify=_say)
+    paths = write_figures(results, out or results[0] / "figures", measure_importances, notify=_say)
     for path in paths:
         print(path)
 
@@ -30,9 +30,9 @@ def report(
 ) -> None:
     """Write one self-contained report.html: tables, figures, protocol, versions and commands."""
     from agsgtl.reporting.report import write_report
-    from agsgtl.tuning.importances import hyperparameter_importances
+    from agsgtl.tuning.importances import measure_importances
 
-    print(write_report(results, hyperparameter_importances([results]), out))
+    print(write_report(results, measure_importances, out))
 
 
 def dashboard(

@@ -16,7 +16,7 @@ from agsgtl.data.pools import LabelImage
 from agsgtl.data.vault import LabelVault
 from agsgtl.errors import UserError
 from agsgtl.reporting.confirmed import Confirmed, confirmed_of
-from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.maps import plot_attention, plot_maps
 from agsgtl.reporting.marks import same_count
 from agsgtl.reporting.plan import read_plan
@@ -32,9 +32,9 @@ from agsgtl.reporting.searchplots import (
     searched_paths,
 )
 from agsgtl.reporting.statistics import STUDY, rank_methods
-from agsgtl.reporting.statviews import complete_means, importance_gaps
+from agsgtl.reporting.statviews import Measure, complete_means, importance_gaps, search_studies
 from agsgtl.reporting.store import stored_frame
-from agsgtl.reporting.tidy import split_by
+from agsgtl.reporting.tidy import split_by, study_name
 
 Named = tuple[str, Figure]
 """A file name without its ending, and the picture."""
@@ -48,7 +48,7 @@ _MOST_CURVES = 8
 def write_figures(
     results: Sequence[Path],
     out: Path,
-    importances: pd.DataFrame | None = None,
+    measure: Measure | None = None,
     notify: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Writes every picture under `out`; the paths, PNG and PDF.
@@ -56,7 +56,7 @@ def write_figures(
     Args:
         results: folders that sweeps wrote.
         out: a folder.
-        importances: from `tuning.importances`: columns `study`, `path`, `importance`.
+        measure: `tuning.importances.measure_importances`; without it no importances are drawn.
         notify: told why a picture cannot be made.
 
     Raises:
@@ -65,7 +65,8 @@ def write_figures(
     frame = stored_frame(results)
     plans = tuple(read_plan(path) for path in results)
     confirmed = confirmed_of(frame, plans) if (frame["kind"] == "confirm").any() else None
-    for line in importance_gaps(importances, [study for path in results for study in Ledger(path).studies()]):
+    importances = measure(frame) if measure else None
+    for line in importance_gaps(importances, search_studies(frame)):
         notify(line)
     paths: list[Path] = []
     for name, figure in draw_all(frame, confirmed, importances, notify):
@@ -118,7 +119,7 @@ def draw_searches(
         sampled = pd.isna(per_class)
         name = f"{experiment}_{method}_{pair}_{'sampled' if sampled else f'k{per_class}'}"
         title = f"{method}, {pair}, {'k sampled' if sampled else f'k = {per_class}'}"
-        top = list(_weights_of(importances, _study_of(key)).index[:2]) or searched_paths(study)[:2]
+        top = list(_weights_of(importances, study_name(method, pair, per_class)).index[:2]) or searched_paths(study)[:2]
         if wanted("history"):
             yield slug(f"history_{name}"), plot_history(study, title)
         if searched_paths(study) and study["record_score"].notna().any():
@@ -194,11 +195,6 @@ def _draw_curves(records: pd.DataFrame, title: str) -> Figure:
     curves = {str(record["number"]): TrialFolder(_folder(record)).progress() for _, record in first.iterrows()}
     kept = {str(r["number"]): int(r["epoch"]) for _, r in records.iterrows() if pd.notna(r["epoch"])}
     return plot_learning_curves(curves, kept, title)
-
-
-def _study_of(key: tuple[Any, ...]) -> str:
-    _, method, pair, per_class = key
-    return f"{method}/{pair}/{'sampled' if pd.isna(per_class) else per_class}"
 
 
 def _weights_of(importances: pd.DataFrame | None, study: str) -> pd.Series[Any]:

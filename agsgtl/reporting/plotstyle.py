@@ -70,6 +70,7 @@ def new_figure(
 
 def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Writes `<stem>.png` and `<stem>.pdf`, each whole or not at all; their paths."""
+    settle(figure)
     paths = [stem.parent / f"{stem.name}.{format}" for format in formats]
     for path, format in zip(paths, formats, strict=True):
         # A PDF holds its time of creation unless told otherwise; the same records must give the same bytes.
@@ -77,6 +78,15 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) ->
         with matplotlib.rc_context(_STYLE):
             replace(path, functools.partial(_save, figure, format, metadata))
     return paths
+
+
+def settle(figure: Figure) -> None:
+    """Lays a figure out once and for all: left to itself, Matplotlib does so twice in every save."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        with matplotlib.rc_context(_STYLE):
+            engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def colour_of(index: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,15 @@ from agsgtl.reporting.export import render
 from agsgtl.reporting.figures import draw_all
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.plan import read_plan
+from agsgtl.reporting.plotstyle import settle
 from agsgtl.reporting.rows import KEYS
 from agsgtl.reporting.statviews import (
+    Measure,
     comparison_tables,
     importance_tables,
     interval_tables,
     rank_tables,
+    search_studies,
     selection_tables,
     spread_tables,
 )
@@ -52,12 +55,12 @@ class Section:
     body: Markup
 
 
-def write_report(results: Path, importances: pd.DataFrame | None = None, out: Path | None = None) -> Path:
+def write_report(results: Path, measure: Measure | None = None, out: Path | None = None) -> Path:
     """Writes `RESULTS/report.html`; its path.
 
     Args:
         results: the folder that a sweep wrote.
-        importances: from `tuning.importances`: columns `study`, `path`, `importance`.
+        measure: `tuning.importances.measure_importances`; without it the report holds no importances.
         out: another place for the file.
 
     Raises:
@@ -65,13 +68,14 @@ def write_report(results: Path, importances: pd.DataFrame | None = None, out: Pa
     """
     plan = read_plan(results)
     confirmed = confirmed_of(stored_frame([results]), (plan,))
+    importances = measure(confirmed.frame) if measure else None
     table = table_of(confirmed, TABLE_METRICS, [read_looks(Ledger(results))])
     skipped: list[str] = []
     figures = [{"name": name, "png": _png(figure)} for name, figure in _limited(confirmed, importances, skipped)]
     page = _template().render(
         title=plan.experiment,
         results=Markup(render(table, "html")),  # noqa: S704 - every text in it was escaped by export
-        sections=_sections(confirmed, importances, Ledger(results).studies()),
+        sections=_sections(confirmed, importances),
         figures=figures,
         skipped=skipped,
         protocol=yaml.safe_dump(plan.content, sort_keys=False, allow_unicode=True)
@@ -85,7 +89,7 @@ def write_report(results: Path, importances: pd.DataFrame | None = None, out: Pa
     return path
 
 
-def _sections(confirmed: Confirmed, importances: pd.DataFrame | None, studies: Sequence[str]) -> list[Section]:
+def _sections(confirmed: Confirmed, importances: pd.DataFrame | None) -> list[Section]:
     documents = [
         ("classes", "Classes", class_tables(confirmed)),
         ("intervals", "Intervals", interval_tables(confirmed)),
@@ -97,6 +101,7 @@ def _sections(confirmed: Confirmed, importances: pd.DataFrame | None, studies: S
         documents.insert(1, ("labels", "Labelled pixels", label_tables(confirmed)))
     if len(confirmed.pairs) > _PAIRS_WITH_RANKS:
         documents.append(("ranks", "Ranks", rank_tables(confirmed)))
+    studies = search_studies(confirmed.frame)
     if importances is not None and studies:
         documents.append(("importances", "Importances", importance_tables(importances, studies)))
     return [Section(key, title, _safe(render(document, "html"))) for key, title, document in documents]
@@ -125,6 +130,7 @@ def _limited(
 
 
 def _png(figure: Figure) -> str:
+    settle(figure)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=_PNG_DPI)
     return base64.b64encode(out.getvalue()).decode()

@@ -23,7 +23,9 @@ _LETTERS_IN_A_NAME = 18
 
 @styled
 def plot_accuracy_by_labels(confirmed: Confirmed, metric: str, front: pd.DataFrame | None = None) -> Figure | None:
-    """Accuracy by labelled pixels a class, a panel a pair, bands = 95 % t intervals; None where there is one k only.
+    """Accuracy by labelled pixels a class, a panel a pair, bands = 95 % t intervals.
+
+    None where there is one k only and no front.
 
     Args:
         confirmed: the records.
@@ -31,8 +33,10 @@ def plot_accuracy_by_labels(confirmed: Confirmed, metric: str, front: pd.DataFra
         front: where Optuna sampled the count: columns `pair`, `labels.per_class`, `record_score` of its front's trials.
     """
     counts = sorted({row.per_class for row in confirmed.rows})
-    if len(counts) < 2:
+    if len(counts) < 2 and front is None:
         return None
+    sampled = [] if front is None else [int(front["labels.per_class"].min()), int(front["labels.per_class"].max())]
+    ticks = sorted({*counts, *sampled})
     cells = confirmed.cells(metric)
     methods = list(dict.fromkeys((row.method, row.tag) for row in confirmed.rows))
     columns = min(len(confirmed.pairs), _PANELS_PER_ROW)
@@ -48,7 +52,7 @@ def plot_accuracy_by_labels(confirmed: Confirmed, metric: str, front: pd.DataFra
             here = front[front["pair"] == pair].sort_values("labels.per_class")
             axis.plot(here["labels.per_class"], 100 * here["record_score"], "k:", label="front (validation)")
         axis.set(title=pair, xscale="log", xlabel="labelled pixels a class")
-        axis.set_xticks(counts, [str(k) for k in counts])
+        axis.set_xticks(ticks, [str(k) for k in ticks])
         axis.minorticks_off()
     for axis in axes[len(confirmed.pairs) :]:
         axis.set_visible(False)

@@ -181,7 +181,7 @@ def _draw_slice(axis: Axes, trials: pd.DataFrame, path: str) -> PathCollection:
     if numeric and _is_logarithmic(values):
         axis.set_xscale("log")
     elif words:
-        axis.set_xticks(range(len(words)), words)
+        axis.set_xticks(range(len(words)), [word.lower() if word in ("True", "False") else word for word in words])
         axis.set_xlim(-0.5, len(words) - 0.5)
     else:
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=pd.api.types.is_integer_dtype(values)))

@@ -21,6 +21,9 @@ BCA_FROM = 20
 FEWEST_TRIALS = 10
 """Complete trials below which an importance says nothing."""
 
+MOST_TRIALS = 2000
+"""Of a study with more complete trials, importances are measured on so many."""
+
 STUDY = ["experiment", "method", "pair", "per_class"]
 
 _EXACT_UP_TO = 16

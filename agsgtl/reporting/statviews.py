@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,8 +23,12 @@ from agsgtl.reporting.statistics import (
     t_interval,
     winners_curse,
 )
+from agsgtl.reporting.tidy import study_name
 
 DEPENDENT_PAIRS = "Pairs cut from one cube are not independent of each other."
+Measure = Callable[[pd.DataFrame], pd.DataFrame]
+"""Importances from a tidy frame; Optuna measures them, so the command line hands it in and reporting stays without."""
+
 NO_IMPORTANCES = pd.DataFrame({"study": [], "path": [], "importance": []})
 NO_REGRET = "Regret of selection is known once `agsgtl evaluate RESULTS --trials` has scored the search trials."
 
@@ -132,14 +136,26 @@ def importance_tables(importances: pd.DataFrame, studies: Sequence[str]) -> Docu
     return Document(tuple(blocks), (Sentences("note", "", notes),) if notes else ())
 
 
+def search_studies(frame: pd.DataFrame) -> list[str]:
+    """The studies of a tidy frame that hold search trials, by name, sorted."""
+    studies = frame.loc[frame["kind"] == "search", ["method", "pair", "per_class"]].drop_duplicates()
+    return sorted({study_name(*study) for study in studies.itertuples(index=False)})
+
+
 def importance_gaps(importances: pd.DataFrame | None, studies: Iterable[str]) -> Iterator[str]:
-    """One sentence for all studies that have no importances; nothing where each has or none were asked for."""
-    lacking = [] if importances is None else sorted(set(studies) - set(importances["study"]))
+    """What is to be said of importances: of which studies there are none, and which rest on a part of the trials."""
+    if importances is None:
+        return
+    lacking = sorted(set(studies) - set(importances["study"]))
     if lacking:
         yield (
             f"No importances of {', '.join(lacking)}: that takes {FEWEST_TRIALS} complete trials and two "
             "hyperparameters that vary."
         )
+    part = importances[importances["measured"] < importances["trials"]] if "measured" in importances else NO_IMPORTANCES
+    for study, trials in part.groupby("study") if len(part) else ():
+        first = trials.iloc[0]
+        yield f"Importances of {study} rest on {first['measured']} of its {first['trials']} complete trials, evenly by number."
 
 
 def complete_means(confirmed: Confirmed, rivals: Sequence[Row], metric: str = "macro_f1") -> pd.DataFrame:
@@ -207,8 +223,7 @@ def _values_of(confirmed: Confirmed, row: Row, metric: str) -> pd.DataFrame:
 
 
 def _study(row: Mapping[Hashable, Any]) -> str:
-    k = "sampled" if pd.isna(row["per_class"]) else row["per_class"]
-    return f"{row['method']}/{row['pair']}/{k}"
+    return study_name(row["method"], row["pair"], row["per_class"])
 
 
 def _or_empty(fraction: float | None) -> str:

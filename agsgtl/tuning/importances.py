@@ -1,4 +1,4 @@
-"""Which hyperparameters matter: Optuna's importances of every study in a ledger, as a plain frame for reporting."""
+"""Which hyperparameters matter: Optuna's importances of every study in a tidy frame, as a plain frame for reporting."""
 
 from __future__ import annotations
 
@@ -7,49 +7,69 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import optuna
 import pandas as pd
+from optuna.distributions import json_to_distribution
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import create_trial
 
-from agsgtl.reporting.ledger import Ledger
-from agsgtl.reporting.statistics import FEWEST_TRIALS
-from agsgtl.tuning.dashboard import frozen_trials
+from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.statistics import FEWEST_TRIALS, MOST_TRIALS, STUDY
+from agsgtl.reporting.store import stored_frame
+from agsgtl.reporting.tidy import split_by, study_name
 
 Evaluator = Literal["ped_anova", "fanova"]
 
 
 def hyperparameter_importances(results: Sequence[Path], evaluator: Evaluator = "ped_anova") -> pd.DataFrame:
+    """As `measure_importances`, of some folders that sweeps wrote."""
+    return measure_importances(stored_frame(results), evaluator)
+
+
+def measure_importances(frame: pd.DataFrame, evaluator: Evaluator = "ped_anova") -> pd.DataFrame:
     """The importances of the sampled hyperparameters, by study.
 
     PED-ANOVA: Watanabe et al. 2023, doi:10.24963/ijcai.2023/488; fANOVA: Hutter et al. 2014, ICML 32.
 
     Args:
-        results: folders that sweeps wrote.
+        frame: the tidy frame; the distributions are read from the first ask of each study.
         evaluator: how importance is measured.
 
     Returns:
-        Columns `study` (method/pair/k), `path`, `importance` (sums to 1 within a study) and `trials`; studies with
-        fewer than 10 complete trials or with one hyperparameter only have no row.
+        Columns `study` (method/pair/k), `path`, `importance` (sums to 1 within a study), `trials` and `measured`, how
+        many of them were used: evenly chosen by number where there are more than 2,000. Studies with fewer than 10
+        complete trials or with one hyperparameter only have no row.
     """
     rows = []
-    for path in results:
-        ledger = Ledger(path)
-        for name in ledger.studies():
-            weights, trials = _of_study(ledger, name, evaluator)
-            rows += [(name, parameter, weight, trials) for parameter, weight in weights.items()]
-    return pd.DataFrame(rows, columns=["study", "path", "importance", "trials"])
+    search = frame[(frame["kind"] == "search") & (frame["status"] == "complete") & frame["record_score"].notna()]
+    for (_, *study), outcomes in split_by(search.drop_duplicates([*STUDY, "number"]), STUDY):
+        trials = outcomes.sort_values("number")
+        used = trials.iloc[np.unique(np.linspace(0, len(trials) - 1, min(len(trials), MOST_TRIALS)).astype(int))]
+        for path, weight in _weigh(used, evaluator).items():
+            rows.append((study_name(*study), path, weight, len(trials), len(used)))
+    return pd.DataFrame(rows, columns=["study", "path", "importance", "trials", "measured"])
 
 
-def _of_study(ledger: Ledger, name: str, evaluator: Evaluator) -> tuple[dict[str, float], int]:
+def _weigh(trials: pd.DataFrame, evaluator: Evaluator) -> dict[str, float]:
+    """By hyperparameter its importance in one study; empty where that cannot be said."""
+    if len(trials) < FEWEST_TRIALS:
+        return {}
+    first = trials.iloc[0]
+    ask = TrialFolder(Path(first["results"]) / first["record"]).ask()
+    distributions = {path: json_to_distribution(text) for path, text in ask.distributions.items()} if ask else {}
+    varied = sorted(path for path in distributions if trials[path].nunique() > 1)
+    if len(varied) < 2:
+        return {}
+    values = zip(*(trials[path].tolist() for path in distributions), strict=True)
     study = optuna.create_study(direction="maximize")
-    trials = [trial for trial in frozen_trials(ledger, name) if trial.state == optuna.trial.TrialState.COMPLETE]
-    study.add_trials(trials)
-    varied = {path for trial in trials for path in trial.params if len({t.params.get(path) for t in trials}) > 1}
-    if len(trials) < FEWEST_TRIALS or len(varied) < 2:
-        return {}, len(trials)
+    study.add_trials(
+        create_trial(params=dict(zip(distributions, sampled, strict=True)), distributions=distributions, value=score)
+        for sampled, score in zip(values, trials["record_score"].tolist(), strict=True)
+    )
     chosen = PedAnovaImportanceEvaluator() if evaluator == "ped_anova" else FanovaImportanceEvaluator(seed=0)
     with warnings.catch_warnings():
         # Optuna calls its own evaluators experimental, at every use.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        weights = get_param_importances(study, evaluator=chosen, params=sorted(varied))
-    return {path: float(weight) for path, weight in weights.items()}, len(trials)
+        weights = get_param_importances(study, evaluator=chosen, params=varied)
+    return {path: float(weight) for path, weight in weights.items()}

@@ -68,6 +68,30 @@ def test_percent_among_fractions_is_refused_by_name(tmp_path: Path) -> None:
         build_table([tmp_path / "demo"])
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_a_test_score_that_is_no_number_is_refused_by_name(tmp_path: Path, value: str) -> None:
+    path = records(two_methods(tmp_path / "demo"), "scores.json")[0]
+    edit(path, lambda scores: scores["scores"][0].update(macro_f1=float(value)))
+    with pytest.raises(UserError, match=r"scores\.json: macro_f1 must be a fraction, got (nan|inf)"):
+        build_table([tmp_path / "demo"])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_nan_as_selection_score_is_a_gap_in_every_view(tmp_path: Path, view: str) -> None:
+    path = records(two_methods(tmp_path / "demo") / "confirm/agsgtl")[0]
+    edit(path, lambda record: (record.update(score=float("nan")), record["outcomes"][0].update(score=float("nan"))))
+    write_search(tmp_path / "demo", "agsgtl", [0.5, 0.6])
+    edit(tmp_path / "demo/agsgtl" / PAIR / "3/trials/0/record.json", lambda record: record.update(score=float("nan")))
+    assert "nan" not in render(build_view([tmp_path / "demo"], view), "md").lower()
+
+
+def test_a_hyperparameter_of_another_type_is_refused_by_name(tmp_path: Path) -> None:
+    path = records(two_methods(tmp_path / "demo"))[0]
+    edit(path, lambda record: record["config"].update({"loss.entropy": "small"}))
+    with pytest.raises(UserError, match=r"demo: a record holds loss\.entropy = 'small', which is no float64"):
+        build_table([tmp_path / "demo"])
+
+
 def test_other_classes_in_one_row_leave_gaps_and_no_error(tmp_path: Path) -> None:
     two_methods(tmp_path / "demo")
     for path in records(tmp_path / "demo/confirm/lda", "scores.json"):

@@ -25,7 +25,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_search(folder, "agsgtl", [0.5, 0.6], test=[[0.7, 0.72], [0.6, 0.62]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_MOST_OF_A_KIND", 2)
-        yield write_report(folder, IMPORTANCES)
+        yield write_report(folder, lambda _: IMPORTANCES)
 
 
 def test_the_report_holds_tables_statistics_protocol_and_commands(page: Path) -> None:

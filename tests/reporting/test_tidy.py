@@ -6,10 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from synthetic import PAIR, write_confirm, write_ledger, write_search
 
 from agsgtl.errors import UserError
+from agsgtl.reporting import tidy
 from agsgtl.reporting.tidy import collect
 
 
@@ -105,3 +107,11 @@ def test_a_record_of_an_older_config_lacks_only_the_newer_columns(tmp_path: Path
     assert frame["loss.entropy"].isna().all()
     assert frame["loss.gone"].tolist() == [1.5]
     assert frame["macro_f1"].tolist() == [0.5]
+
+
+def test_records_read_in_parts_are_the_same_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_ledger(tmp_path / "demo", trials=3)
+    write_confirm(folder, "lda", {41: "diverged"})
+    whole = collect([folder])
+    monkeypatch.setattr(tidy, "_CHUNK", 7)
+    pd.testing.assert_frame_equal(collect([folder]), whole)

@@ -15,7 +15,9 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Identity
 from agsgtl.reporting.statistics import pooled_importances
+from agsgtl.reporting.statviews import importance_gaps
 from agsgtl.seeds import Seeds
+from agsgtl.tuning import importances
 from agsgtl.tuning.dashboard import frozen_trials, rebuild_storage
 from agsgtl.tuning.importances import hyperparameter_importances
 
@@ -51,6 +53,16 @@ def test_what_decides_the_score_is_what_matters(tmp_path: Path, evaluator: str) 
     assert weights.sum() == pytest.approx(1)
     assert set(found["study"]) == {STUDY}
     assert set(found["trials"]) == {40}
+
+
+def test_a_large_study_is_measured_on_a_part_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importances, "MOST_TRIALS", 30)
+    found = hyperparameter_importances([write_study(tmp_path / "demo", 60)])
+    assert found["importance"][found["path"] == "loss.entropy"].item() > 0.8
+    assert set(found["trials"]) == {60}
+    assert set(found["measured"]) == {30}
+    (line,) = importance_gaps(found, [STUDY])
+    assert line == f"Importances of {STUDY} rest on 30 of its 60 complete trials, evenly by number."
 
 
 def test_few_trials_say_nothing(tmp_path: Path) -> None:
