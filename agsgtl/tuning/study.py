@@ -11,7 +11,8 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import optuna
@@ -29,6 +30,7 @@ from agsgtl.training import TRAINER_VERSION
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
+from agsgtl.tuning.starts import Start, enqueued, remembered_transfer
 
 _distribution = cache(json_to_distribution)
 """The distribution of a JSON text; a study's thousands of trials share few."""
@@ -147,9 +149,13 @@ class Study:
         self.optuna.sampler = sampler_for_ask(
             self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
         )
+        start = self._starts[number] if number < len(self._starts) else None
+        if start is not None:
+            self.optuna.enqueue_trial(dict(start.settings))
         trial = self.optuna.ask(dict(self.space.distributions))
+        sampler_attributes = dict(self._frozen(number).system_attrs)
         attributes = {
-            "sampler_attributes": dict(self._frozen(number).system_attrs),
+            "sampler_attributes": sampler_attributes | ({"start": start.source} if start else {}),
             "study_attributes": self._study_attributes(),
         }
         ask = self._document(number, trial.params, attributes)
@@ -157,6 +163,18 @@ class Study:
         folder.write_ask(ask)
         self.asked += 1
         return folder, ask
+
+    @cached_property
+    def _starts(self) -> list[Start]:
+        """What is asked first, before the sampler chooses."""
+        starts = enqueued(self.search.enqueue, self.space)
+        if self.search.warm_start is None:
+            return starts
+        study = (self.name.method, self.name.pair)
+        file, other = self.ledger.path / str(self.name) / "warm_start.json", Path(self.search.warm_start)
+        if other.resolve() == self.ledger.path.resolve():
+            raise UserError(f"search.warm_start: {other} is this experiment's own folder; name another one's")
+        return starts + remembered_transfer(file, other, study, self.space, self.search.warm_start_trials)
 
     def finish(self, folder: TrialFolder) -> None:
         """Takes a trial's record from the ledger."""
