@@ -17,7 +17,8 @@ from agsgtl.reporting.vaultlog import Purpose, append_opening
 from agsgtl.seeds import Seeds, derive_seed
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
-from agsgtl.tuning.study import Outcome, Study
+from agsgtl.tuning.outcome import Outcome
+from agsgtl.tuning.study import Study
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class SearchSettings(_Part):
     enqueue: list[dict[str, bool | int | float | str]] = []
     warm_start: str | None = None
     warm_start_trials: int = Field(5, ge=1)
+    finalists: int = Field(0, ge=0)
+    final_seeds: list[int] = [2, 3]
     scheduler: Literal["asha", "none"] = "asha"
     grace: float = Field(0.3, gt=0, lt=1)
     reduction: int = Field(3, ge=2)
@@ -61,7 +63,16 @@ class SearchSettings(_Part):
             raise ValueError(
                 f"search.enqueue lists {len(self.enqueue)} settings, more than search.trials {self.trials}"
             )
+        _require_seeds("search.final_seeds", self.final_seeds)
+        if self.finalists and set(self.final_seeds) & set(self.seeds):
+            raise ValueError(
+                f"search.final_seeds must be others than search.seeds {self.seeds}, got {self.final_seeds}"
+            )
         if self.objectives == "score_and_labels":
+            if self.finalists:
+                raise ValueError(
+                    "search.objectives: score_and_labels has a front and no finals; set search.finalists: 0"
+                )
             if self.scheduler != "none":
                 raise ValueError("search.objectives: score_and_labels cannot be pruned; set search.scheduler: none")
             if self.sampler not in MULTI_OBJECTIVE:
@@ -164,12 +175,17 @@ class Experiment:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the note of every table of this experiment has to say about the search."""
-        return (*self._warnings_of_starts(), *self._warnings_of_label_counts())
+        return (*self._warnings_of_search(), *self._warnings_of_label_counts())
 
-    def _warnings_of_starts(self) -> Iterator[str]:
+    def _warnings_of_search(self) -> Iterator[str]:
         search = self.file.search
         if search.enqueue:
             yield f"the searches began with settings that were known before ({len(search.enqueue)} in search.enqueue)"
+        if search.finalists:
+            yield (
+                f"each winner was chosen among the best {search.finalists} trials of its search by the mean over "
+                f"{len(search.seeds) + len(search.final_seeds)} seeds"
+            )
         if search.warm_start:
             yield (
                 f"the searches began with up to {search.warm_start_trials} of the best settings, by validation score, that "

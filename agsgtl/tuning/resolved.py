@@ -23,6 +23,7 @@ from agsgtl.yamlfile import read_yaml
 
 GROWING = (
     *("pairs", "search.spaces", "search.trials", "search.factors", "search.warnings"),
+    *("search.finalists", "search.final_seeds"),
     *("confirm.methods", "confirm.seeds", "confirm.inits_per_draw", "resources", "failures"),
 )
 """Keys that may change while every record keeps its meaning."""
