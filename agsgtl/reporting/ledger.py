@@ -3,6 +3,7 @@
 A study is (method, pair, k). Its trials and the confirmations are folders of the same form:
 
     <method>/<pair>/<k>/trials/<n>/           a search trial; k is `sampled` where Optuna samples it
+    <method>/<pair>/<k>/finals/<n>/           the same settings on further seeds, where `search.finalists` asks for it
     confirm/<method>/<pair>/<k>/<seed>/       a confirmation; `<seed>.<i>` for its further initialisations
         ask.json  attempts.jsonl  progress.jsonl  failures.jsonl  record.json  class_map.npy  scores.json  checkpoint/
 """
@@ -218,7 +219,7 @@ class Ledger:
         if identity.kind == "confirm":
             seed = f"{identity.number}.{identity.init}" if identity.init else str(identity.number)
             return TrialFolder(self.path / "confirm" / study / seed)
-        return TrialFolder(self.path / study / "trials" / str(identity.number))
+        return TrialFolder(self.path / study / _FOLDERS.get(identity.kind, "trials") / str(identity.number))
 
     def trials(self, study: str) -> list[TrialFolder]:
         """The trials of a study (`<method>/<pair>/<k>`) in the order of their numbers."""
@@ -239,7 +240,20 @@ class Ledger:
         replace_bytes(self.experiment_file, text.encode())
 
 
-_NO_STUDIES_WITHIN = ("confirm", "pretrained", "data", "pairs", "tables", "figures", "superseded", "trials", ".ray")
+_FOLDERS = {"final": "finals"}
+
+_NO_STUDIES_WITHIN = (
+    "confirm",
+    "finals",
+    "pretrained",
+    "data",
+    "pairs",
+    "tables",
+    "figures",
+    "superseded",
+    "trials",
+    ".ray",
+)
 
 
 def _studies_below(folder: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from agsgtl.seeds import Seeds
 SCHEMA_VERSION = 1
 
 SelectionRule = Literal["target_validation", "source_validation", "target_entropy"]
-Kind = Literal["search", "confirm", "run"]
+Kind = Literal["search", "final", "confirm", "run"]
 Status = Literal["complete", "pruned", "failed"]
 Reason = Literal["diverged", "out_of_memory", "bad_input", "interrupted", "node_lost", "timeout", "error"]
 

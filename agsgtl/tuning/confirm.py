@@ -18,7 +18,8 @@ from agsgtl.seeds import Seeds, derive_seed
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.lease import Lease
-from agsgtl.tuning.study import Outcome, Study
+from agsgtl.tuning.outcome import Outcome
+from agsgtl.tuning.study import Study
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -17,8 +17,9 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.record import Reason, SelectionRule
 from agsgtl.training.methods import METHODS, method
 from agsgtl.tuning.rungs import Rungs
-from agsgtl.tuning.samplers import MULTI_OBJECTIVE
+from agsgtl.tuning.samplers import MULTI_OBJECTIVE, SamplerName
 from agsgtl.tuning.space import SearchSpace, load_space, require_same_ranges
+from agsgtl.tuning.starts import require_fitting
 from agsgtl.yamlfile import read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -34,9 +35,14 @@ class SearchSettings(_Part):
     spaces: dict[str, str]
     trials: int = Field(40, ge=1)
     seeds: list[int] = [0, 1]
-    sampler: Literal["tpe", "gp", "cmaes", "nsga2", "random"] = "tpe"
+    sampler: SamplerName = "tpe"
     sampler_seed: int = Field(0, ge=0)
     startup_trials: int = Field(10, ge=1)
+    enqueue: list[dict[str, bool | int | float | str]] = []
+    warm_start: str | None = None
+    warm_start_trials: int = Field(5, ge=1)
+    finalists: int = Field(0, ge=0)
+    final_seeds: list[int] = [2, 3]
     scheduler: Literal["asha", "none"] = "asha"
     grace: float = Field(0.3, gt=0, lt=1)
     reduction: int = Field(3, ge=2)
@@ -53,7 +59,20 @@ class SearchSettings(_Part):
         if not counts or len(set(counts)) != len(counts) or min(counts) < 1:
             raise ValueError(f"search.factors.labels.per_class must list different counts of at least 1, got {counts}")
         _require_seeds("search.seeds", self.seeds)
+        if len(self.enqueue) > self.trials:
+            raise ValueError(
+                f"search.enqueue lists {len(self.enqueue)} settings, more than search.trials {self.trials}"
+            )
+        _require_seeds("search.final_seeds", self.final_seeds)
+        if self.finalists and set(self.final_seeds) & set(self.seeds):
+            raise ValueError(
+                f"search.final_seeds must be others than search.seeds {self.seeds}, got {self.final_seeds}"
+            )
         if self.objectives == "score_and_labels":
+            if self.finalists:
+                raise ValueError(
+                    "search.objectives: score_and_labels has a front and no finals; set search.finalists: 0"
+                )
             if self.scheduler != "none":
                 raise ValueError("search.objectives: score_and_labels cannot be pruned; set search.scheduler: none")
             if self.sampler not in MULTI_OBJECTIVE:
@@ -156,13 +175,30 @@ class Experiment:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the note of every table of this experiment has to say about the search."""
+        return (*self._warnings_of_search(), *self._warnings_of_label_counts())
+
+    def _warnings_of_search(self) -> Iterator[str]:
+        search = self.file.search
+        if search.enqueue:
+            yield f"the searches began with settings that were known before ({len(search.enqueue)} in search.enqueue)"
+        if search.finalists:
+            yield (
+                f"each winner was chosen among the best {search.finalists} trials of its search by the mean over "
+                f"{len(search.seeds) + len(search.final_seeds)} seeds"
+            )
+        if search.warm_start:
+            yield (
+                f"the searches began with up to {search.warm_start_trials} of the best settings, by validation score, that "
+                f"{search.warm_start} had found on other pairs"
+            )
+
+    def _warnings_of_label_counts(self) -> Iterator[str]:
         free = [name for name, space in self.spaces.items() if space.samples_label_count]
-        if not free or self.file.search.objectives != "score":
-            return ()
-        return (
-            f"the number of labelled pixels a class was sampled as one of the hyperparameters of {', '.join(free)}, and "
-            "the search rewarded score alone: it favours many labels",
-        )
+        if free and self.file.search.objectives == "score":
+            yield (
+                f"the number of labelled pixels a class was sampled as one of the hyperparameters of {', '.join(free)}, "
+                "and the search rewarded score alone: it favours many labels"
+            )
 
     def label_counts(self, name: str) -> tuple[int | None, ...]:
         """The k of a method's studies; None where Optuna samples it."""
@@ -258,6 +294,7 @@ def _check_whole(experiment: Experiment) -> None:
         )
     _check_selection(experiment, base)
     _check_label_counts(experiment, base)
+    require_fitting(file.search.enqueue, experiment.spaces.values(), origin)
     for name, space in experiment.spaces.items():
         configure(experiment.base_values(name, None, None), space.centre(), origin=f"{space.origin} in {origin}")
 

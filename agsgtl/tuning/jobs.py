@@ -166,8 +166,8 @@ class JobQueue:
         return [self._model_job(config, ask.identity.pair, seeds) for seeds in ask.seeds]
 
     def _study_of(self, ask: Ask) -> Study | None:
-        """The study of a search trial; None for a confirmation."""
-        if ask.identity.kind != "search":
+        """The study of a search trial or a final; None for a confirmation."""
+        if ask.identity.kind == "confirm":
             return None
         return self._by_name[StudyName(ask.identity.method, ask.identity.pair, ask.identity.per_class)]
 
@@ -185,18 +185,34 @@ class JobQueue:
         return self._units[study.name] * trainings
 
     def _plan_confirmations(self) -> None:
-        """Issues what can be confirmed by now: fixed methods from the start, a study's winners once it is done."""
+        """Issues what can be confirmed by now: fixed methods from the start, a study's winners once they are known."""
+        for study in self.studies:
+            if study.is_done:
+                self._plan_finals(study)
         for pair in self.experiment.pairs:
             counts = set(self._fixed_counts)
             for study in self.studies:
-                if study.name.pair == pair and study.is_done:
+                if study.name.pair == pair and study.is_decided:
                     self._plan(f"tuned {study.name}", partial(self._winners, study))
                     counts |= {choice.per_class for choice in self._winners(study)}
             for count in sorted(counts):
                 self._plan(f"fixed {pair} {count}", partial(fixed_choices, self.experiment, pair, [count]))
 
+    def _plan_finals(self, study: Study) -> None:
+        """Issues the finals of a study whose trials have all ended, unless that was done before."""
+        name = f"finals {study.name}"
+        if name in self._planned:
+            return
+        self._planned.add(name)
+        for ask in study.final_asks():
+            folder = issue(self.ledger, ask, self.notices)
+            if folder.has_record():
+                study.finish(folder)
+            else:
+                self._wait_for(folder, study.name.method)
+
     def _winners(self, study: Study) -> list[Choice]:
-        """What a study that is done has chosen; it never changes, so it is read once."""
+        """What a study that is decided has chosen; it never changes, so it is read once."""
         if study.name not in self._chosen:
             self._chosen[study.name] = tuned_choices(study)
         return self._chosen[study.name]

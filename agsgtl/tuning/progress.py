@@ -99,13 +99,14 @@ class Progress(tune.Callback):
 
 
 def planned_jobs(queue: JobQueue) -> int:
-    """Search trials and confirmations of the whole experiment, as far as they are known."""
+    """Search trials, finals and confirmations of the whole experiment, as far as they are known."""
     file = queue.experiment.file
     per_method = len(file.confirm.seeds) * file.confirm.inits_per_draw
     confirmations = len(queue.choices) * per_method
-    open_studies = sum(not study.is_done and study.name.method in file.confirm.methods for study in queue.studies)
-    return sum(study.search.trials for study in queue.studies) + confirmations + open_studies * per_method
+    open_studies = sum(not study.is_decided and study.name.method in file.confirm.methods for study in queue.studies)
+    trials = sum(study.search.trials + study.search.finalists for study in queue.studies)
+    return trials + confirmations + open_studies * per_method
 
 
 def _done(queue: JobQueue) -> int:
-    return sum(len(study.outcomes) for study in queue.studies) + queue.confirmed
+    return sum(len(study.outcomes) + len(study.finals) for study in queue.studies) + queue.confirmed

@@ -18,17 +18,24 @@ from agsgtl.durable import move_folder, set_aside
 from agsgtl.errors import UserError
 from agsgtl.provenance import versions
 from agsgtl.reporting.ledger import Ledger
-from agsgtl.tuning.experiment import Experiment
+from agsgtl.tuning.experiment import ConfirmSettings, Experiment, SearchSettings
 from agsgtl.yamlfile import read_yaml
 
 GROWING = (
     *("pairs", "search.spaces", "search.trials", "search.factors", "search.warnings"),
+    *("search.finalists", "search.final_seeds"),
     *("confirm.methods", "confirm.seeds", "confirm.inits_per_draw", "resources", "failures"),
 )
 """Keys that may change while every record keeps its meaning."""
 
 CONFIRM_ONLY = ("confirm.paper_epochs",)
 """Keys that touch confirmations alone; each of those is run again if its own configuration is another."""
+
+_BEFORE: Mapping[str, dict[str, Any]] = {
+    "search": SearchSettings(spaces={}).model_dump(mode="json"),
+    "confirm": ConfirmSettings().model_dump(mode="json"),
+}
+"""What an older version meant that did not know a key yet: its default."""
 
 _PACKAGES = ("ray", "optuna", "scikit-learn", "scipy", "pandas")
 
@@ -78,7 +85,8 @@ def find_changes(stored: Mapping[str, Any], experiment: Experiment, ledger: Ledg
     changes = []
     ours = experiment.file.model_dump(mode="json") | {"distributions": _distributions(experiment)}
     for key in ("trial", "search", "confirm", "distributions"):
-        for name, (old, new) in _differences(key, stored.get(key), ours.get(key)).items():
+        before = _BEFORE.get(key, {}) | (stored.get(key) or {})
+        for name, (old, new) in _differences(key, before, ours.get(key)).items():
             if name.startswith((*GROWING, *CONFIRM_ONLY)) or (key == "distributions" and old is None):
                 continue
             method = name.split(".")[1] if key == "distributions" else None

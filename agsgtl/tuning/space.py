@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import create_trial
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from agsgtl.config import HYPERPARAMETERS, Hyperparameter, Value, describe_errors, require_legal
@@ -105,6 +106,32 @@ class SearchSpace:
         """Whether Optuna chooses the number of labelled pixels a class."""
         return "labels.per_class" in self.distributions
 
+    def holds(self, path: str, value: Value) -> bool:
+        """Whether a value is one that Optuna could choose for a path of this space."""
+        try:
+            self.require(path, value, self.origin)
+        except UserError:
+            return False
+        return True
+
+    def require(self, path: str, value: Value, where: str) -> None:
+        """Refuses a value that Optuna could not choose for a path of this space.
+
+        Raises:
+            UserError: the value has the wrong type or lies outside the range; `where` is named.
+        """
+        try:
+            _require_legal(HYPERPARAMETERS[path], value)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        distribution = self.distributions[path]
+        try:
+            create_trial(value=0.0, params={path: value}, distributions={path: distribution})
+        except ValueError:
+            raise UserError(
+                f"{where}: '{path}' is {value}, outside of {_range(distribution)} in {self.origin}"
+            ) from None
+
     def centre(self) -> dict[str, Value]:
         """A configuration in the middle of every range, for estimates of time."""
         return {path: _centre(distribution) for path, distribution in self.distributions.items()}
@@ -171,6 +198,14 @@ def _require_legal(known: Hyperparameter, value: Value) -> None:
         require_legal(known.path, value)
     except UserError as error:
         raise UserError(f"'{known.path}': {error}") from None
+
+
+def _range(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(str(choice) for choice in distribution.choices)
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    step = "" if distribution.step is None or distribution.log else f" in steps of {distribution.step:g}"
+    return f"{distribution.low:g} to {distribution.high:g}{step}"
 
 
 def _centre(distribution: BaseDistribution) -> Value:

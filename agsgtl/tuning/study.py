@@ -8,10 +8,11 @@ between, trial n is asked alike. `order: async` asks from all that is finished a
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import optuna
@@ -23,12 +24,15 @@ from agsgtl.config import Value, flatten
 from agsgtl.durable import set_aside
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from agsgtl.reporting.record import Ask, Cost, Identity, Reason, Record, Setup, Status
+from agsgtl.reporting.record import Ask, Identity, Record, Setup
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
+from agsgtl.tuning.finals import decided, final_ask
+from agsgtl.tuning.outcome import Outcome
 from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
+from agsgtl.tuning.starts import Start, enqueued, remembered_transfer
 
 _distribution = cache(json_to_distribution)
 """The distribution of a JSON text; a study's thousands of trials share few."""
@@ -77,21 +81,6 @@ class StudyName:
         return f"{self.method}/{self.pair}/{'sampled' if self.per_class is None else self.per_class}"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the study needs of a finished trial."""
-
-    number: int
-    status: Status
-    reason: Reason | None
-    score: float | None
-    per_class: int
-    labels: int
-    epochs: int
-    rungs: Mapping[float, float]
-    cost: Cost
-
-
 class Study:
     """The asks and outcomes of one study, and Optuna's view of them."""
 
@@ -108,6 +97,7 @@ class Study:
         self.optuna = optuna.create_study(directions=directions)
         self._trials = ledger.path / str(name) / "trials"
         self.outcomes: dict[int, Outcome] = {}
+        self.finals: dict[int, Record] = {}
         self.asked = self._first_open = 0
         self._told: set[int] = set()
         self._rung_values: dict[float, list[float]] = {}
@@ -118,6 +108,11 @@ class Study:
     def is_done(self) -> bool:
         """Whether every trial was asked and has ended."""
         return len(self.outcomes) >= self.search.trials
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the winner is known: every trial has ended, and every finalist's final."""
+        return self.is_done and all(finalist.number in self.finals for finalist in self.finalists())
 
     @property
     def remaining(self) -> int:
@@ -149,21 +144,42 @@ class Study:
             self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
         )
         before = self._study_attributes()
+        start = self._starts[number] if number < len(self._starts) else None
+        if start is not None:
+            self.optuna.enqueue_trial(dict(start.settings))
         trial = self.optuna.ask(dict(self.space.distributions))
         fresh = {name: value for name, value in self._study_attributes().items() if before.get(name) != value}
-        attributes = {"sampler_attributes": dict(self._frozen(number).system_attrs), "study_attributes": fresh}
+        sampler_attributes = dict(self._frozen(number).system_attrs)
+        attributes = {
+            "sampler_attributes": sampler_attributes | ({"start": start.source} if start else {}),
+            "study_attributes": fresh,
+        }
         ask = self._document(number, trial.params, attributes)
         folder = self.ledger.folder(ask.identity)
         folder.write_ask(ask)
         self.asked += 1
         return folder, ask
 
+    @cached_property
+    def _starts(self) -> list[Start]:
+        """What is asked first, before the sampler chooses."""
+        starts = enqueued(self.search.enqueue, self.space)
+        if self.search.warm_start is None:
+            return starts
+        study = (self.name.method, self.name.pair)
+        file, other = self.ledger.path / str(self.name) / "warm_start.json", Path(self.search.warm_start)
+        if other.resolve() == self.ledger.path.resolve():
+            raise UserError(f"search.warm_start: {other} is this experiment's own folder; name another one's")
+        return starts + remembered_transfer(file, other, study, self.space, self.search.warm_start_trials)
+
     def finish(self, folder: TrialFolder) -> None:
-        """Takes a trial's record from the ledger."""
+        """Takes the record of a trial, or of a final, from the ledger."""
         self._take(folder.record(), folder)
 
     def _take(self, record: Record | None, folder: TrialFolder) -> None:
-        if record is not None:
+        if record is not None and record.identity.kind == "final":
+            self.finals[record.identity.number] = record
+        elif record is not None:
             self.outcomes[record.identity.number] = self._outcome(record, folder)
 
     def _finish_if_same(self, folder: TrialFolder, ask: Ask, record: Record | None) -> None:
@@ -178,13 +194,23 @@ class Study:
         """Trials that were asked and have no record: they are issued again."""
         return [self._folder(number) for number in range(self.asked) if number not in self.outcomes]
 
+    def finalists(self) -> list[Outcome]:
+        """The best trials, as many as `search.finalists`, that get further seeds once all trials have ended."""
+        return self._ranked()[: self.search.finalists]
+
+    def final_asks(self) -> list[Ask]:
+        """What is asked of the finalists."""
+        asks = [self._folder(finalist.number).ask() for finalist in self.finalists()]
+        return [final_ask(ask, self.search.final_seeds, self.lease) for ask in asks if ask]
+
     def winners(self) -> list[Outcome]:
         """The trial with the best score; with two objectives the best at each k of the front, by increasing k.
 
-        A pruned or failed trial cannot win; ties go to the lower number.
+        A pruned or failed trial cannot win; ties go to the lower number. Finalists are ranked by all their seeds.
         """
-        complete = [outcome for outcome in self.outcomes.values() if outcome.status == "complete"]
-        ranked = sorted(complete, key=lambda outcome: (-(outcome.score or 0.0), outcome.number))
+        ranked = self._ranked()
+        if self.search.finalists and self.is_decided:
+            return decided(self.finalists(), self.finals, len(self.search.seeds))[:1]
         if self.search.objectives == "score":
             return ranked[:1]
         front: list[Outcome] = []
@@ -192,6 +218,10 @@ class Study:
             if not front or (outcome.score or 0.0) > (front[-1].score or 0.0):
                 front.append(outcome)
         return front
+
+    def _ranked(self) -> list[Outcome]:
+        complete = [outcome for outcome in self.outcomes.values() if outcome.status == "complete"]
+        return sorted(complete, key=lambda outcome: (-(outcome.score or 0.0), outcome.number))
 
     def sampled(self, number: int) -> dict[str, Value]:
         """What Optuna chose for a trial."""

@@ -23,7 +23,7 @@ SAMPLED_K = {"labels.per_class": {"type": "int", "low": 1, "high": 4}}
         ({"trial": {"adapt.epochs": "ten"}}, "adapt.epochs: input should be a valid integer, got 'ten'"),
         ({"search__trials": "many"}, "search.trials: input should be a valid integer, got 'many'"),
         ({"search__trails": 3}, "search.trails: no such key"),
-        ({"search__sampler": "tpee"}, "search.sampler: input should be 'tpe', 'gp'"),
+        ({"search__sampler": "tpee"}, "search.sampler: input should be 'tpe', 'tpe_multivariate'"),
         ({"search__seeds": [1, 1]}, "search.seeds must list different seeds"),
         ({"search__spaces": {"agsgtl": "nowhere"}}, "there is no search space 'nowhere'; looked for"),
         ({"search__spaces": {"lda": "agsgtl_space.yaml"}}, "'lda' is never tuned"),
@@ -58,7 +58,7 @@ def test_target_entropy_is_refused_where_terms_feed_on_it(tmp_path: Path) -> Non
         ({}, "cannot be pruned; set search.scheduler: none"),
         (
             {"search__scheduler": "none", "search__sampler": "cmaes"},
-            "needs search.sampler tpe, gp, nsga2, random, got cmaes",
+            "needs search.sampler tpe, tpe_multivariate, gp, nsga2, random, got cmaes",
         ),
         ({"search__scheduler": "none", "search__factors": {"labels.per_class": [1, 2]}}, "keep one of them"),
     ],

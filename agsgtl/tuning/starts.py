@@ -1,0 +1,120 @@
+"""What a study asks before its sampler chooses: settings that the file names, then the best of other pairs' studies.
+
+Both count among the study's trials. What another results folder gave is written down once, at the study's first ask, so
+that the study goes on alike whatever becomes of that folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from agsgtl.config import Value, hyperparameter
+from agsgtl.durable import write_once
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.record import Record, read_document, write_document
+from agsgtl.tuning.space import SearchSpace
+
+
+class Start(BaseModel):
+    """Settings to ask, by dotted path, and in words where they come from; a sampler chooses what they leave out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: dict[str, Value]
+    source: str
+
+
+class _Starts(BaseModel):
+    """`warm_start.json` of a study."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    starts: tuple[Start, ...]
+
+
+def require_fitting(entries: Sequence[Mapping[str, Value]], spaces: Iterable[SearchSpace], origin: str) -> None:
+    """Refuses entries of `search.enqueue` that no search space can ask.
+
+    Raises:
+        UserError: a path is unknown or not sampled, a value is out of its range, or no space has all of an entry's paths.
+    """
+    spaces = list(spaces)
+    for index, entry in enumerate(entries):
+        where = f"{origin}: search.enqueue[{index}]"
+        for path in entry:
+            hyperparameter(path, where)
+            if not any(path in space.distributions for space in spaces):
+                raise UserError(f"{where}: '{path}' is in no search space here; set it under `trial:`, or leave it out")
+        fitting = [space for space in spaces if entry.keys() <= space.distributions.keys()]
+        if not entry or not fitting:
+            raise UserError(f"{where}: no search space has all of {', '.join(entry) or 'nothing'}; split the entry")
+        for path, value in entry.items():
+            fitting[0].require(path, value, where)  # spaces that share a path share its range
+
+
+def enqueued(entries: Sequence[Mapping[str, Value]], space: SearchSpace) -> list[Start]:
+    """The entries of `search.enqueue` whose paths this space samples."""
+    return [
+        Start(settings=dict(entry), source=f"search.enqueue[{index}]")
+        for index, entry in enumerate(entries)
+        if entry.keys() <= space.distributions.keys()
+    ]
+
+
+def remembered_transfer(file: Path, other: Path, study: tuple[str, str], space: SearchSpace, count: int) -> list[Start]:
+    """The starts in `file`, or, where it does not exist yet, those of `transferred`, which it then holds.
+
+    Raises:
+        UserError: as `transferred`.
+    """
+    if not file.exists():
+        write_once(file, write_document(_Starts(starts=tuple(transferred(other, *study, space, count)))))
+    return list(read_document(_Starts, file).starts)
+
+
+def transferred(other: Path, method: str, pair: str, space: SearchSpace, count: int) -> list[Start]:
+    """The best settings of a method's studies on other pairs: the best of each study, then the second best of each.
+
+    Trials are ranked by the score that their own search saw, within their study; test scores are not read. Settings that
+    lie outside this study's space, and those that are there already, are left out.
+
+    Args:
+        other: another experiment's results folder.
+        method: of the study that is to start.
+        pair: of the study that is to start, which itself gives nothing.
+        space: of the study that is to start.
+        count: how many settings at most.
+
+    Raises:
+        UserError: `other` holds no experiment, or a damaged record.
+    """
+    ledger = Ledger(other)
+    if not ledger.experiment_file.exists():
+        raise UserError(f"search.warm_start: {other} holds no experiment.yaml; name a folder that `agsgtl sweep` wrote")
+    studies = [name for name in ledger.studies() if name.startswith(f"{method}/") and _pair_of(name) != pair]
+    ranked = zip_longest(*(_ranked(ledger, name) for name in studies))
+    starts: list[Start] = []
+    for name, record in (entry for entry in chain.from_iterable(ranked) if entry):
+        settings = {path: record.config[path] for path in space.distributions if path in record.config}
+        is_known = any(start.settings == settings for start in starts)
+        if len(starts) < count and not is_known and all(space.holds(*item) for item in settings.items()):
+            source = f"{other}: {name}, trial {record.identity.number}, score {record.score:.4f}"
+            starts.append(Start(settings=settings, source=source))
+    return starts
+
+
+def _ranked(ledger: Ledger, study: str) -> Iterator[tuple[str, Record]]:
+    """A study's complete trials, best first, each with the study's name."""
+    records = [record for folder in ledger.trials(study) if (record := folder.record()) is not None]
+    complete = [record for record in records if record.status == "complete" and record.score is not None]
+    best_first = sorted(complete, key=lambda record: (-(record.score or 0.0), record.identity.number))
+    return ((study, record) for record in best_first)
+
+
+def _pair_of(study: str) -> str:
+    return "/".join(study.split("/")[1:-1])

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Ask, SeedOutcome
+from agsgtl.training.pretrain import source_model_file
+from agsgtl.trial import failed_record
+from agsgtl.tuning.experiment import Experiment, load_experiment
+from agsgtl.tuning.jobs import Job, JobQueue
+from experiments import SPACE, write_experiment
+
+SEARCHED = {0: 0.1, 1: 0.8, 2: 0.6, 3: 0.7}
+"""Scores of the search's one seed: 1, 3 and 2 are the best three."""
+
+
+def experiment(folder: Path, **changes: object) -> Experiment:
+    settings = {"search__trials": 4, "search__seeds": [0], "search__finalists": 3, "search__final_seeds": [5, 6]}
+    return load_experiment(
+        write_experiment(folder, {"agsgtl": SPACE}, confirm__methods=["agsgtl"], **{**settings, **changes})
+    )
+
+
+def finish(queue: JobQueue, job: Job, final_scores: dict[int, float | None]) -> None:
+    """Ends a job as a worker would; a final whose score is None diverges."""
+    if job.kind == "source_model":
+        file = source_model_file(queue.ledger.pretrained, job.folder)
+        file.parent.mkdir(parents=True)
+        file.touch()
+    else:
+        folder = TrialFolder(queue.ledger.path / job.folder)
+        ask = folder.ask()
+        scores = {"search": SEARCHED, "final": final_scores}.get(ask.identity.kind, {})
+        score = scores.get(ask.identity.number, 0.5)
+        ended = {"reason": "diverged"} if score is None else {"status": "complete", "reason": None, "score": score}
+        ended["outcomes"] = tuple(
+            SeedOutcome(seeds=seeds, score=score, epoch=1, epochs=1, best_score=score, best_epoch=1)
+            for seeds in ask.seeds
+        )
+        folder.write_record(failed_record(ask, "error", "").model_copy(update=ended))
+    queue.done(job)
+
+
+def run(queue: JobQueue, final_scores: dict[int, float | None], stop_before: str = "nothing") -> list[str]:
+    done = []
+    while (job := queue.next()) and stop_before not in job.key:
+        finish(queue, job, final_scores)
+        done.append(job.key)
+    return done
+
+
+def confirmed(queue: JobQueue) -> tuple[int, float]:
+    (ask, *_) = [folder.ask() for folder in queue.ledger.confirmations()]
+    return ask.origin.trial, ask.origin.score
+
+
+def finals(ledger: Ledger) -> dict[int, Ask]:
+    folders = (TrialFolder(path.parent) for path in ledger.path.glob("agsgtl/tiny/*/finals/*/ask.json"))
+    return {folder.ask().identity.number: folder.ask() for folder in folders}
+
+
+def test_the_winner_is_the_best_finalist_over_all_its_seeds(tmp_path: Path) -> None:
+    queue = JobQueue(experiment(tmp_path), Ledger(tmp_path / "results"), concurrency=2)
+    done = run(queue, {1: 0.2, 2: 0.6, 3: 0.65})
+    assert queue.is_finished
+    trial, score = confirmed(queue)
+    assert (trial, score) == (3, pytest.approx((0.7 + 2 * 0.65) / 3))  # trial 1: (0.8 + 2 * 0.2) / 3
+    kinds = ["trials" if "/trials/" in key else "finals" if "/finals/" in key else "" for key in done]
+    assert kinds.count("finals") == 3
+    assert kinds.index("finals") > max(i for i, kind in enumerate(kinds) if kind == "trials")
+
+
+def test_a_final_repeats_its_trials_settings_on_the_further_seeds_alone(tmp_path: Path) -> None:
+    queue = JobQueue(experiment(tmp_path), Ledger(tmp_path / "results"), concurrency=2)
+    run(queue, {})
+    asked = finals(queue.ledger)
+    assert asked.keys() == {1, 2, 3}
+    for number, ask in asked.items():
+        trial = TrialFolder(queue.ledger.path / f"agsgtl/tiny/3/trials/{number}").ask()
+        assert (ask.config, ask.cutoffs) == (trial.config, {})
+        assert [seeds.labels for seeds in ask.seeds] == [5, 6]
+
+
+def test_a_finalist_that_fails_on_other_seeds_cannot_win(tmp_path: Path) -> None:
+    queue = JobQueue(experiment(tmp_path), Ledger(tmp_path / "results"), concurrency=2)
+    run(queue, {1: 0.9, 3: None, 2: 0.1})
+    assert confirmed(queue)[0] == 1
+    queue = JobQueue(experiment(tmp_path), Ledger(tmp_path / "others"), concurrency=2)
+    run(queue, {1: None, 3: None, 2: None})
+    assert confirmed(queue) == (1, 0.8)  # all failed: as the search saw it
+
+
+def test_stopped_between_finals_goes_on_with_the_rest(tmp_path: Path) -> None:
+    ledger, scores = Ledger(tmp_path / "results"), {1: 0.2, 2: 0.9, 3: 0.6}
+    before = run(JobQueue(experiment(tmp_path), ledger, concurrency=2), scores, stop_before="/finals/2")
+    again = JobQueue(experiment(tmp_path), ledger, concurrency=2)
+    after = run(again, scores)
+    ended = [[key[-1] for key in keys if "/finals/" in key] for keys in (before, after)]
+    assert (sorted(ended[0] + ended[1]), "2" in ended[1]) == (["1", "2", "3"], True)
+    assert confirmed(again)[0] == 2
+
+
+def test_without_finalists_nothing_more_is_asked(tmp_path: Path) -> None:
+    queue = JobQueue(experiment(tmp_path, search__finalists=0), Ledger(tmp_path / "results"), concurrency=2)
+    run(queue, {})
+    assert not finals(queue.ledger)
+    assert confirmed(queue) == (1, 0.8)
+
+
+def test_tables_say_how_the_winner_was_chosen(tmp_path: Path) -> None:
+    (said,) = experiment(tmp_path).warnings
+    assert said == "each winner was chosen among the best 3 trials of its search by the mean over 3 seeds"
+
+
+def test_final_seeds_are_new_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"search\.final_seeds must be others than search\.seeds \[0\], got \[0, 5\]"):
+        experiment(tmp_path, search__final_seeds=[0, 5])
