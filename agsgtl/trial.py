@@ -170,7 +170,7 @@ def _train(
     epoch, epochs, started = checkpoints.restore(runs), runs[0].training.epochs, time.monotonic()
     if epochs == 0:
         for run in runs:
-            run.judge(0, {}, setup.select)
+            run.judge_untrained(setup.select)
     while not all(run.is_finished for run in runs):
         epoch += 1
         for run in runs:
