@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import uuid
@@ -63,14 +64,19 @@ def limits_of(folder: Path) -> list[str]:
     return []
 
 
-def replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Puts what `write` writes to the temporary path it is given in the place of `path`, in one step."""
+def replace(path: Path, write: Callable[[Path], None], sync: bool = True) -> None:
+    """Puts what `write` writes to the temporary path it is given in the place of `path`, in one step.
+
+    `sync=False` spares the wait for the disk where a reader copes with a file that a power cut has torn.
+    """
     with _temporary_beside(path) as temporary:
         write(temporary)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        if sync:
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
         os.replace(temporary, path)
-    _sync_folder(path.parent)
+    if sync:
+        _sync_folder(path.parent)
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
@@ -151,6 +157,21 @@ def has_torn_end(path: Path | str) -> bool:
 def json_bytes(content: Any, indent: int | None = 1) -> bytes:
     """JSON text with a newline at its end; NaN and infinity are refused, since other readers refuse them too."""
     return (json.dumps(content, indent=indent, allow_nan=False) + "\n").encode()
+
+
+@contextmanager
+def exclusively(guard: Path) -> Iterator[None]:
+    """One process at a time, on any host that shares the folder; a process that dies lets go.
+
+    Raises:
+        NotWritable: the guard's file cannot be made.
+    """
+    with _said_clearly(guard):
+        held = open(guard, "ab")  # noqa: SIM115 - closed below
+    with held:
+        with _said_clearly(guard):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from agsgtl.errors import Diverged
-from agsgtl.evaluation.selection import labelled_macro_f1, labelled_metrics, negative_entropy
+from agsgtl.evaluation.selection import confusion_counts, labelled_metrics, negative_entropy, on_host, score_of
 from agsgtl.reporting.record import SeedOutcome, SelectionRule
 from agsgtl.seeds import Seeds
 from agsgtl.training import checkpoint
 from agsgtl.training.checkpoint import Tensors
 from agsgtl.training.losses import at_pixels
-from agsgtl.training.training import Training
+from agsgtl.training.training import Losses, Training
 
 
 @dataclass
@@ -40,15 +41,18 @@ class SeedRun:
 
     def advance(self, epoch: int, select: SelectionRule) -> None:
         """Trains one epoch and judges it; raises Diverged where a loss or the score is not finite."""
-        losses = self.training.train_epoch(epoch)
+        losses, score = losses_and_score(self.training, self.training.train_epoch(epoch), select)
         if not all(math.isfinite(loss) for loss in losses.values()):
             raise Diverged(f"epoch {epoch}: a loss is not finite: {losses}")
         self.epochs, self.latest_losses = epoch, losses
-        self.judge(epoch, losses, select)
+        self.judge(epoch, losses, score)
 
-    def judge(self, epoch: int, losses: Mapping[str, float], select: SelectionRule) -> None:
+    def judge_untrained(self, select: SelectionRule) -> None:
+        """Takes the score of a training that has no epochs."""
+        self.judge(0, *losses_and_score(self.training, {}, select))
+
+    def judge(self, epoch: int, losses: Mapping[str, float], score: float) -> None:
         """Takes the epoch's selection score, and keeps its weights if `adapt.keep` wants them."""
-        score = selection_score(self.training, select)
         if not math.isfinite(score):
             raise Diverged(f"epoch {epoch}: the selection score is not finite")
         if score > self.best_score:
@@ -111,15 +115,23 @@ class SeedRun:
             setattr(self, name, _with_infinity(value))
 
 
-def selection_score(training: Training, select: SelectionRule) -> float:
-    """The score of a training as it stands by one selection rule; higher is better."""
+def losses_and_score(training: Training, losses: Losses, select: SelectionRule) -> tuple[dict[str, float], float]:
+    """An epoch's losses and its selection score as numbers: the one moment at which the host waits for the device."""
+    judged = judged_by(training, select)
+    numbers = [torch.as_tensor(loss, dtype=torch.float64, device=judged.device) for loss in losses.values()]
+    *on_this_side, last = on_host([*numbers, judged])
+    return dict(zip(losses, (float(loss) for loss in on_this_side), strict=True)), score_of(last)
+
+
+def judged_by(training: Training, select: SelectionRule) -> Tensor:
+    """What the score of a training as it stands is read off, still on its device."""
     inputs = training.inputs
     if select == "target_validation":
         labelled = inputs.target_validation
-        return labelled_macro_f1(at_pixels(training.target_logits(), labelled.pixels), labelled.labels)
+        return confusion_counts(at_pixels(training.target_logits(), labelled.pixels), labelled.labels)
     if select == "source_validation":
         labelled = inputs.source_validation
-        return labelled_macro_f1(at_pixels(training.source_logits(), labelled.pixels), labelled.labels)
+        return confusion_counts(at_pixels(training.source_logits(), labelled.pixels), labelled.labels)
     return negative_entropy(at_pixels(training.target_logits(), inputs.unlabelled))
 
 

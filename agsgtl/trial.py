@@ -170,7 +170,7 @@ def _train(
     epoch, epochs, started = checkpoints.restore(runs), runs[0].training.epochs, time.monotonic()
     if epochs == 0:
         for run in runs:
-            run.judge(0, {}, setup.select)
+            run.judge_untrained(setup.select)
     while not all(run.is_finished for run in runs):
         epoch += 1
         for run in runs:
@@ -188,7 +188,7 @@ def _train(
         if time.monotonic() - started > place.timeout_s:
             raise TimedOut(f"epoch {epoch} of {epochs} ended after the {place.timeout_s:g} s that a trial may take")
         checkpoints.save_if_due(runs, epoch)
-    checkpoints.save(runs, epoch)
+    checkpoints.save(runs, epoch, keeps=True)
     return "complete", runs
 
 
@@ -233,14 +233,19 @@ class _Checkpoints:
         if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
             self.save(runs, epoch)
 
-    def save(self, runs: Sequence[SeedRun], epoch: int) -> None:
-        """Puts the runs' state in the place of the last one."""
+    def save(self, runs: Sequence[SeedRun], epoch: int, keeps: bool = False) -> None:
+        """Puts the runs' state in the place of the last one.
+
+        Only weights that `keeps` says will stay with a record wait for the disk: what a power cut tears before that is
+        set aside by `restore`, and the epochs are trained again.
+        """
         if self.attempt is None or self.file is None or self.best is None:
             return
         self.attempt.require_current()
         facts = {"epoch": epoch, "outcome_hash": self.outcome_hash, "runs": [run.facts() for run in runs]}
-        checkpoint.save(self.file, _of_all(runs, SeedRun.tensors), facts)
-        checkpoint.save(self.best, _of_all(runs, SeedRun.kept_weights), {"epochs": [run.epoch for run in runs]})
+        checkpoint.save(self.file, _of_all(runs, SeedRun.tensors), facts, sync=False)
+        kept = _of_all(runs, SeedRun.kept_weights)
+        checkpoint.save(self.best, kept, {"epochs": [run.epoch for run in runs]}, sync=keeps)
         self.saved_at = time.monotonic()
 
 

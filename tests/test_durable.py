@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,11 @@ from agsgtl import durable
 from agsgtl.durable import (
     NotWritable,
     append_line,
+    exclusively,
     limits_of,
     move_folder,
     read_lines,
+    replace,
     replace_bytes,
     set_aside,
     write_once,
@@ -139,3 +144,36 @@ def test_moving_a_folder_twice_keeps_both(tmp_path: Path) -> None:
         move_folder(tmp_path / "study", tmp_path / "superseded" / "study")
     kept = sorted(path.read_text() for path in (tmp_path / "superseded").glob("*/file"))
     assert kept == ["one", "two"]
+
+
+def test_a_guard_keeps_the_second_out_until_the_first_is_gone(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from agsgtl.durable import exclusively\n"
+        f"with exclusively(Path({str(tmp_path / 'guard')!r})): print('in', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    first = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    assert first.stdout.readline() == "in\n"
+    with open(tmp_path / "guard", "ab") as held, pytest.raises(BlockingIOError):
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    first.kill()
+    first.wait()
+    with exclusively(tmp_path / "guard"):
+        pass
+
+
+def test_a_guard_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotWritable, match="cannot be written"), exclusively(tmp_path / "file" / "below" / "guard"):
+        pass
+
+
+@pytest.mark.parametrize(("sync", "waits"), [(True, 2), (False, 0)])
+def test_only_what_has_to_survive_a_power_cut_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: bool, waits: int
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    replace(tmp_path / "file", lambda temporary: temporary.write_text("whole") and None, sync)
+    assert len(synced) == waits
+    assert (tmp_path / "file").read_text() == "whole"

@@ -129,11 +129,9 @@ def test_keep_chooses_epoch_score_and_weights_together(keep: str, kept: int) -> 
             return {"epoch": torch.tensor(self.epoch)}
 
     run = SeedRun(Seeds(labels=0, init=0), Scripted(), keep)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agsgtl.seedrun.selection_score", lambda training, select: scores[training.epoch - 1])
-        for epoch in (1, 2, 3, 4):
-            run.training.epoch = epoch
-            run.judge(epoch, {}, "target_validation")
+    for epoch in (1, 2, 3, 4):
+        run.training.epoch = epoch
+        run.judge(epoch, {}, scores[epoch - 1])
     assert (run.epoch, run.score, run.kept_weights()["epoch"].item()) == (kept, scores[kept - 1], kept)
     assert (run.best_score, run.best_epoch) == (0.8, 2)
 

@@ -1,7 +1,8 @@
 """A sweep unpacks each cube once; its trials map it. Test labels never lie there.
 
 In the sweep's folder: `data/<checksum>/cube.npy`, a whole raw cube, and `pairs/<name>.npz` (a '/' in the name is '__' there):
-which cubes and crops, source labels, development labels. Both appear whole or not at all.
+which cubes and crops, source labels, development labels. Both appear whole or not at all. What trials make of the cubes
+lies in `data/normalised/` (`sharing.py`).
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         tests_on_the_rest=description.get("tests_on_the_rest", False),
         source_georeference=places[0],
         target_georeference=places[1],
+        shared=folder / "data" / "normalised" / description["fingerprint"],
     )
 
 

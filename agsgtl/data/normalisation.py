@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,16 @@ class BandScaling:
         """Raw numbers (height, width, bands) as networks read them; a part of a cube gives that part of the whole."""
         height, width, bands = cube.shape
         out = np.empty((1, bands, height, width), np.float32)
-        with np.errstate(over="ignore"):  # beyond float32 is the caller's error
-            for rows in row_blocks(cube):
-                out[0, :, rows, :] = ((cube[rows] - self.mean) / self.deviation).transpose(2, 0, 1)
+        for rows, pixels in self.in_blocks(cube):
+            out[0, :, rows, :] = pixels.transpose(2, 0, 1)
         return out
+
+    def in_blocks(self, cube: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """The same numbers as (rows, width, bands), from top to bottom; a mapped cube is never in memory whole."""
+        for rows in row_blocks(cube):
+            with np.errstate(over="ignore"):  # beyond float32 is the caller's error
+                pixels = ((cube[rows] - self.mean) / self.deviation).astype(np.float32)
+            yield rows, pixels
 
 
 def normalise(pair: DomainPair, kind: str) -> tuple[NetworkInput, NetworkInput]:

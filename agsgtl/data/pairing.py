@@ -60,6 +60,7 @@ class DomainPair:
         notes: sentences that a record should repeat: how bands were matched, how the test pool was parted.
         tests_on_the_rest: whatever a confirmation does not draw is its test pool (`split: authors`); no search may use it.
         source_georeference, target_georeference: coordinates of the crops, where the files have them.
+        shared: the folder of the pair's normalised cubes, for all processes of a sweep; None outside one.
 
     Raises:
         ValueError: shapes, dtypes or class ids contradict each other.
@@ -81,6 +82,7 @@ class DomainPair:
     tests_on_the_rest: bool = False
     source_georeference: Georeference | None = None
     target_georeference: Georeference | None = None
+    shared: Path | None = None
 
     def __post_init__(self) -> None:
         if len(self.colours) != self.classes:

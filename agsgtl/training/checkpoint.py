@@ -18,10 +18,10 @@ from agsgtl.errors import UserError
 Tensors = dict[str, Tensor]
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Writes tensors and JSON-like facts to one file, in the place of an earlier one."""
+def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], sync: bool = True) -> None:
+    """Writes tensors and JSON-like facts to one file, in the place of an earlier one; `sync` waits for the disk."""
     plain = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    replace(path, lambda temporary: save_file(plain, temporary, metadata={"facts": json.dumps(facts)}))
+    replace(path, lambda temporary: save_file(plain, temporary, metadata={"facts": json.dumps(facts)}), sync)
 
 
 def load(path: Path) -> tuple[Tensors, dict[str, Any]]:

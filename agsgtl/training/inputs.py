@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agsgtl.data.labels import LabelDraw
-from agsgtl.data.normalisation import normalise
 from agsgtl.data.pairing import DomainPair
+from agsgtl.data.sharing import Pixels, normalised_pixels
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,14 @@ def cube_tensor(cube: NDArray[np.floating], device: str = "cpu", dtype: torch.dt
     return plain.to(device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
 
 
+def as_networks_read(pixels: Pixels, device: str = "cpu") -> Tensor:
+    """The same numbers as (1, bands, height, width), channels last; on a CPU the same memory.
+
+    All four strides are those of a tensor that PyTorch itself has put into this order.
+    """
+    return torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).to(device)
+
+
 def training_inputs(source_cube: Tensor, target_cube: Tensor, draw: LabelDraw, classes: int) -> TrainingInputs:
     """The inputs of one draw of labels; the cubes are shared, not copied."""
     device = str(target_cube.device)
@@ -81,5 +89,5 @@ def training_inputs(source_cube: Tensor, target_cube: Tensor, draw: LabelDraw, c
 @lru_cache(maxsize=2)
 def normalised_cubes(pair: DomainPair, kind: str, device: str) -> tuple[Tensor, Tensor]:
     """The source and target cubes of a pair as tensors; kept for the process's next trials on the same pair."""
-    source, target = normalise(pair, kind)
-    return cube_tensor(source, device), cube_tensor(target, device)
+    source, target = normalised_pixels(pair, kind)
+    return as_networks_read(source, device), as_networks_read(target, device)

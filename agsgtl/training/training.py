@@ -12,6 +12,9 @@ from agsgtl.training.checkpoint import Tensors
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 
+Losses = Mapping[str, Tensor | float]
+"""Mean losses by name: scalars that may still be on the device, so that one transfer an epoch brings them to the host."""
+
 
 class Training(ABC):
     """One method on one draw of labels. `epochs` is how many it wants; 0 where there is nothing to iterate."""
@@ -23,7 +26,7 @@ class Training(ABC):
         self.epochs = epochs
 
     @abstractmethod
-    def train_epoch(self, epoch: int) -> dict[str, float]:
+    def train_epoch(self, epoch: int) -> Losses:
         """Trains one epoch, counted from 1; the mean of each of its losses by name."""
 
     @abstractmethod

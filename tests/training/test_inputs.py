@@ -1,0 +1,52 @@
+"""Cubes over shared memory train as cubes of their own do: the same order in memory, the same gradients to the last bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from agsgtl.data.mapped import map_pair, unpack_pair
+from agsgtl.data.normalisation import normalise
+from agsgtl.data.pairing import DomainPair
+from agsgtl.data.sharing import normalised_pixels
+from agsgtl.training.inputs import as_networks_read, cube_tensor
+
+
+def mapped_cube(pair: DomainPair, folder: Path) -> Tensor:
+    unpack_pair(pair, folder)
+    return as_networks_read(normalised_pixels(map_pair(folder, pair.name), "per_domain")[0])
+
+
+def test_a_mapped_cube_is_the_tensor_that_pytorch_would_make(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    mapped, made = mapped_cube(tiny_pair, tmp_path), cube_tensor(normalise(tiny_pair, "per_domain")[0])
+    assert torch.equal(mapped, made)
+    assert (mapped.shape, mapped.stride()) == (made.shape, made.stride())
+    assert mapped.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_gradients_over_a_mapped_cube_are_those_over_a_tensor_of_its_own(
+    tiny_pair: DomainPair, tmp_path: Path, groups: int
+) -> None:
+    gradients = []
+    for cube in (mapped_cube(tiny_pair, tmp_path), cube_tensor(normalise(tiny_pair, "per_domain")[0])):
+        torch.manual_seed(0)
+        network = torch.nn.Conv2d(8, 16, 3, padding=1, groups=groups).to(memory_format=torch.channels_last)
+        network(cube).square().mean().backward()
+        gradients.append(network.weight.grad.numpy())
+    assert np.array_equal(*gradients)
+
+
+def test_gradients_over_a_mapped_cube_are_right(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    cube = mapped_cube(tiny_pair, tmp_path)
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(8, 16, 3, padding=1, groups=4)
+    exact = torch.nn.Conv2d(8, 16, 3, padding=1, groups=4).double()
+    exact.load_state_dict(network.state_dict())
+    network.to(memory_format=torch.channels_last)(cube).square().mean().backward()
+    exact(cube.double().contiguous()).square().mean().backward()
+    assert torch.allclose(network.weight.grad.double(), exact.weight.grad, rtol=1e-4, atol=1e-6)
