@@ -33,6 +33,7 @@ from agsgtl.reporting.record import Ask, Identity, Reason, Record, SelectionRule
 from agsgtl.seedrun import SeedRun
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION, checkpoint
+from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.checkpoint import Tensors
 from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
 from agsgtl.training.methods import METHODS
@@ -153,16 +154,22 @@ def source_inputs(config: Config, pair: DomainPair, seeds: Seeds) -> TrainingInp
 
 def ensure_source_model(config: Config, pair: DomainPair, seeds: Seeds, folder: Path) -> None:
     """Pre-trains the source model of these settings and seeds, unless it lies in `folder` already."""
-    torch.set_num_threads(config.runtime.threads)
+    _prepare_process(config)
     file = source_model_file(folder, source_model_key(config, pair.fingerprint, seeds))
     if not file.exists():
         obtain_source_model(config, source_inputs(config, pair, seeds), seeds, file)
 
 
+def _prepare_process(config: Config) -> None:
+    """What a process that ran other trials before, or none, has to be like for this one."""
+    torch.set_num_threads(config.runtime.threads)
+    keep_freed_memory()
+
+
 def _train(
     config: Config, pair: DomainPair, setup: Setup, place: Place, attempt: Attempt | None
 ) -> tuple[Status, list[SeedRun]]:
-    torch.set_num_threads(config.runtime.threads)
+    _prepare_process(config)
     if setup.select == "target_validation" and not config.labels.validation_per_class:
         raise UserError("select target_validation needs labels.validation_per_class of at least 1, got 0")
     runs = [_start_seed(config, pair, setup, seeds, place) for seeds in setup.seeds]

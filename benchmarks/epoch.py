@@ -2,24 +2,30 @@
 
     python -m benchmarks.epoch [--size 200x300x144] [--device cpu|cuda] [--threads 1] [--rounds 5]
 
-Every round runs one epoch (20 discriminator steps, 5 target steps, the authors' settings) of each trainer on the same
-made-up scene; a ratio is of one round's two times, so a machine that slows down slows both. Time is the process's
-processor time on a CPU (other work on the machine does not count), and wall-clock time between synchronisations on a GPU.
+Each trainer lives in a process of its own, prepared as a user's would be. Every round runs one epoch (20 discriminator steps,
+5 target steps, the authors' settings) of each in turn, on the same made-up scene; a ratio is of one round's two times, so a
+machine that slows down slows both. Time is the process's processor time on a CPU (other work on the machine does not
+count), and wall-clock time between synchronisations on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from agsgtl.config import Config, configure
 from agsgtl.models.networks import Segmenter, build_discriminator, build_segmenter, placed
 from agsgtl.training.adapt import AdversarialTraining
+from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs, cube_tensor
 from benchmarks.naive import NaiveAdversarialTraining
 
@@ -99,14 +105,13 @@ def matrix_peak(device: str, dtype: torch.dtype) -> float:
     return 2 * MATRIX**3 / min(times[2:])
 
 
-def operations(inputs: TrainingInputs) -> float:
+def operations(pixels: int, bands: int) -> float:
     """Multiplications and additions of an epoch's 3x3 convolutions at the authors' widths, counted from the schedule.
 
     A backward pass costs a forward pass for the weights, and another one for the input where it is wanted: not for the
     first convolution, and not for frozen weights. Decoders, gates and everything elementwise are left out: a lower bound.
     """
-    pixels = inputs.target_cube.shape[-2] * inputs.target_cube.shape[-1]
-    bands, f, d = inputs.bands, 16, 32
+    f, d = 16, 32
 
     def first(channels: int, width: int) -> int:
         return 9 * channels * width
@@ -122,10 +127,35 @@ def operations(inputs: TrainingInputs) -> float:
     return 2.0 * pixels * (20 * discriminator_step + 5 * target_step + inference)
 
 
-def loss_difference(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+def loss_difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """The mean of |a - b| over two loss curves, relative to the mean of |a|."""
-    a, b = torch.cat(one), torch.cat(other)
-    return float((a - b).abs().mean() / a.abs().mean())
+    return float(np.abs(one - other).mean() / np.abs(one).mean())
+
+
+def serve(trainer: str, size: tuple[int, int, int], device: str, threads: int, orders: Connection) -> None:
+    """Runs an epoch for each number that comes, and answers with its seconds and losses, until None comes."""
+    torch.set_num_threads(threads)
+    if trainer != "naive":
+        keep_freed_memory()
+    training = start(trainer, made_up_inputs(size, device), device)
+    while (epoch := orders.recv()) is not None:
+        taken, losses = timed_epoch(training, epoch, device)
+        orders.send((taken, losses.numpy()))
+
+
+@contextmanager
+def served(size: tuple[int, int, int], device: str, threads: int) -> Iterator[dict[str, Connection]]:
+    """A line to a process of each trainer."""
+    context = multiprocessing.get_context("spawn")
+    lines, processes = {}, []
+    for trainer in TRAINERS:
+        lines[trainer], theirs = context.Pipe()
+        processes.append(context.Process(target=serve, args=(trainer, size, device, threads, theirs), daemon=True))
+        processes[-1].start()
+    yield lines
+    for line, process in zip(lines.values(), processes, strict=True):
+        line.send(None)
+        process.join()
 
 
 def main() -> None:
@@ -139,31 +169,29 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     height, width, bands = (int(part) for part in arguments.size.split("x"))
     device = arguments.device
-    inputs = made_up_inputs((height, width, bands), device)
-    trainings = {name: start(name, inputs, device) for name in TRAINERS}
     times: dict[str, list[float]] = {name: [] for name in TRAINERS}
-    curves: dict[str, list[torch.Tensor]] = {name: [] for name in TRAINERS}
-    for round_number in range(arguments.rounds + 1):
-        for name, training in trainings.items():
-            taken, losses = timed_epoch(training, round_number + 1, device)
-            curves[name].append(losses)
-            if round_number:  # the first epoch warms up
-                times[name].append(taken)
-    print(f"scene {arguments.size}, {device}, {arguments.threads} threads, {arguments.rounds} rounds after a warm-up\n")
-    print(
-        "| trainer | s an epoch, median (lowest to highest) | times the naive one, median (lowest to highest) | share of matrix peak |"
-    )
-    print("|---|---|---|---|")
+    curves: dict[str, list[NDArray[np.float32]]] = {name: [] for name in TRAINERS}
+    with served((height, width, bands), device, arguments.threads) as lines:
+        for round_number in range(arguments.rounds + 1):
+            for name, line in lines.items():
+                line.send(round_number + 1)
+                taken, losses = line.recv()
+                curves[name].append(losses)
+                if round_number:  # the first epoch warms up
+                    times[name].append(taken)
     ratios = {name: [n / t for n, t in zip(times["naive"], taken, strict=True)] for name, taken in times.items()}
+    work = operations(height * width, bands)
+    print(f"scene {arguments.size}, {device}, {arguments.threads} threads, {arguments.rounds} rounds after a warm-up")
+    print(f"at least {work / 1e9:.0f} x 10^9 operations an epoch\n")
+    print("| trainer | s an epoch, median (range) | times faster than naive, median (range) | share of matrix peak |")
+    print("|---|---|---|---|")
     for name, (_, precision) in TRAINERS.items():
-        rate = operations(inputs) / statistics.median(times[name])
-        share = rate / matrix_peak(device, getattr(torch, precision))
+        share = work / statistics.median(times[name]) / matrix_peak(device, getattr(torch, precision))
         print(f"| {name} | {spread(times[name], 3)} | {spread(ratios[name], 2)} | {share:.0%} |")
     for name in ("exact", "bfloat16"):
-        print(
-            f"\n{name}: losses differ from the naive one's by {loss_difference(curves['naive'], curves[name]):.1e} of their mean"
-        )
-    for name in ("exact", "bfloat16"):
+        difference = loss_difference(np.concatenate(curves["naive"]), np.concatenate(curves[name]))
+        print(f"\n{name}: losses differ from the naive one's by {difference:.1e} of their mean")
+    for name in ("bfloat16", "exact"):
         print(f"{name}_ratio_median={statistics.median(ratios[name]):.2f}")
 
 
