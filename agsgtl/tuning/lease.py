@@ -13,11 +13,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agsgtl.durable import replace_bytes
+from agsgtl.durable import NotWritable, replace_bytes
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 
@@ -83,7 +83,8 @@ class Lease:
             if holder is not None and holder.lease != self.number:
                 self.is_lost = True
                 return
-            self._write()
+            with suppress(NotWritable):  # a full disk: whoever asks for a job says so, and the next beat may succeed
+                self._write()
 
     def _write(self, released: bool = False) -> None:
         holder = Holder(

@@ -100,6 +100,7 @@ class Study:
         self.finals: dict[int, Record] = {}
         self.asked = self._first_open = 0
         self._told: set[int] = set()
+        self._untold: set[int] = set()
         self._rung_values: dict[float, list[float]] = {}
         with _no_garbage_collection():
             self._rebuild()
@@ -136,10 +137,8 @@ class Study:
     def ask(self) -> tuple[TrialFolder, Ask]:
         """Samples the next trial; its ask is durable in the ledger when this returns."""
         number = self.asked
-        visible = self._visible(number)
-        for known in visible:
-            if known not in self._told:
-                self._show(known)
+        for known in self._newly_visible(number):
+            self._show(known)
         self.optuna.sampler = sampler_for_ask(
             self.search.sampler, self.search.startup_trials, self.search.sampler_seed, str(self.name), number
         )
@@ -181,6 +180,7 @@ class Study:
             self.finals[record.identity.number] = record
         elif record is not None:
             self.outcomes[record.identity.number] = self._outcome(record, folder)
+            self._untold.add(record.identity.number)
 
     def _finish_if_same(self, folder: TrialFolder, ask: Ask, record: Record | None) -> None:
         """Takes a record that was there before this driver, unless it answers another ask."""
@@ -228,10 +228,10 @@ class Study:
         ask = self._folder(number).ask()
         return dict(ask.sampled) if ask else {}
 
-    def _visible(self, number: int) -> list[int]:
-        if self.search.order == "fixed":
-            return list(range(number - self.concurrency + 1))
-        return sorted(self.outcomes)
+    def _newly_visible(self, number: int) -> list[int]:
+        """Ended trials that ask `number` sees and no earlier ask saw; what was seen before is not gone through again."""
+        last = number - self.concurrency if self.search.order == "fixed" else number
+        return sorted(known for known in self._untold if known <= last)
 
     def _document(self, number: int, params: dict[str, Any], attributes: dict[str, Any]) -> Ask:
         values = self.base | params
@@ -320,6 +320,7 @@ class Study:
         else:
             self.optuna.tell(number, state=TrialState.FAIL)
         self._told.add(number)
+        self._untold.discard(number)
 
     def _trial(self, number: int) -> optuna.Trial:
         return optuna.Trial(self.optuna, self._frozen(number)._trial_id)

@@ -104,8 +104,11 @@ def _run(
             lease.require()
 
         searcher = LedgerSearcher(queue, end.slots, before_each_job)
-        with stop_on_signals(request):
-            run_jobs(searcher, experiment.file.resources, ledger.path, [Progress(queue)])
+        try:
+            with stop_on_signals(request):
+                run_jobs(searcher, experiment.file.resources, ledger.path, [Progress(queue)])
+        except Exception as error:  # Tune reads its own files at the end, which a full disk has torn
+            raise searcher.fatal or error from None
     if searcher.fatal:
         raise searcher.fatal
     end.ran, end.is_interrupted = len(searcher.spans), not queue.is_finished

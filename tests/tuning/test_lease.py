@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agsgtl.durable import NotWritable
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning import lease
@@ -91,6 +92,23 @@ def test_the_heartbeat_beats(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) ->
         first = lease._read(ledger.path / "driver.lock").heartbeat
         end = time.monotonic() + 10
         while lease._read(ledger.path / "driver.lock").heartbeat == first:
+            assert time.monotonic() < end
+
+
+def test_the_heartbeat_outlives_a_full_disk(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "HEARTBEAT_S", 0.01)
+    replace, tries = lease.replace_bytes, []
+
+    def full_at_first(path: Path, content: bytes) -> None:
+        tries.append(path)
+        if len(tries) in (2, 3):
+            raise NotWritable("No space left on device")
+        replace(path, content)
+
+    monkeypatch.setattr(lease, "replace_bytes", full_at_first)
+    with only_driver(ledger):
+        end = time.monotonic() + 10
+        while len(tries) < 5:
             assert time.monotonic() < end
 
 

@@ -14,6 +14,7 @@ from sweeps import outcomes, run
 
 from agsgtl.config import configure
 from agsgtl.data.vault import LabelVault
+from agsgtl.durable import NotWritable
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.vaultlog import read_openings
@@ -21,6 +22,7 @@ from agsgtl.trial import Place, run_trial
 from agsgtl.tuning.experiment import load_experiment
 from agsgtl.tuning.jobs import JobQueue
 from agsgtl.tuning.lease import only_driver
+from agsgtl.tuning.searcher import LedgerSearcher
 from agsgtl.tuning.sweep import sweep
 from experiments import SPACE, write_experiment
 
@@ -175,6 +177,20 @@ def test_a_sweep_that_goes_on_reads_its_ledger_once(tmp_path: Path, monkeypatch:
     for starts in (1, 2):
         assert sweep(experiment, tmp_path / "results").is_interrupted
         assert len(built) == starts
+
+
+def test_what_ended_a_sweep_is_said_and_not_what_tune_stumbles_over_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out_of_disk(searcher: LedgerSearcher, *rest: object) -> None:
+        searcher.fatal = NotWritable("record.json: cannot be written")
+        raise EOFError("Ran out of input")  # as Tune, from its own torn file
+
+    monkeypatch.setattr("agsgtl.tuning.sweep.ray_session", lambda address: nullcontext())
+    monkeypatch.setattr("agsgtl.tuning.sweep.cluster_slots", lambda resources: 2)
+    monkeypatch.setattr("agsgtl.tuning.sweep.run_jobs", run_out_of_disk)
+    with pytest.raises(NotWritable, match=r"record\.json: cannot be written"):
+        sweep(write_experiment(tmp_path, {"agsgtl": SPACE}), tmp_path / "results")
 
 
 def test_progress_is_json_lines_where_there_is_no_terminal(undisturbed: tuple[Path, Path, str], tmp_path: Path) -> None:
