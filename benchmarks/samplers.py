@@ -55,6 +55,19 @@ GUESS: dict[str, Value] = {
 """What one would enqueue by hand: our terms beside the authors' in round numbers, the middle of both rates."""
 
 
+WAYS: Mapping[str, tuple[SamplerName, bool, bool]] = {
+    "random": ("random", False, False),
+    "tpe": ("tpe", False, False),
+    "tpe_multivariate": ("tpe_multivariate", False, False),
+    "gp": ("gp", False, False),
+    "cmaes": ("cmaes", False, False),
+    "nsga2": ("nsga2", False, False),
+    "tpe, enqueue": ("tpe", True, False),
+    "tpe, warm start": ("tpe", False, True),
+}
+"""Ways to search: the sampler, whether GUESS is enqueued, whether the other pair's best are asked first."""
+
+
 class Surrogate:
     """Validation and test score of a configuration on one pair, as a forest learnt them from recorded trials."""
 
@@ -185,6 +198,7 @@ def main() -> int:
     """Prints the surrogates' quality and a line a way to search and pair."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=WAYS, metavar="SEARCH")
     parser.add_argument("--choices", type=Path)
     parser.add_argument("--confirmed", type=Path, nargs=2)
     arguments = parser.parse_args()
@@ -203,19 +217,11 @@ def main() -> int:
         )
     print(f"\n| search | pair | {' | '.join(f'{count} trials' for count in CHECKPOINTS)} | test at {CHECKPOINTS[-1]} |")
     print("|---|---|---:|---:|---:|---:|---:|")
-    ways: dict[str, tuple[SamplerName, bool, bool]] = {
-        "random": ("random", False, False),
-        "tpe": ("tpe", False, False),
-        "tpe_multivariate": ("tpe_multivariate", False, False),
-        "gp": ("gp", False, False),
-        "cmaes": ("cmaes", False, False),
-        "nsga2": ("nsga2", False, False),
-        "tpe, enqueue": ("tpe", True, False),
-        "tpe, warm start": ("tpe", False, True),
-    }
     choices: dict[str, list[dict[str, Value]]] = {pair: [] for pair in PAIRS}
     labels: list[dict[str, Any]] = []
-    for name, (sampler, is_enqueued, is_warm) in ways.items():
+    for name, (sampler, is_enqueued, is_warm) in WAYS.items():
+        if arguments.only and name not in arguments.only:
+            continue
         for pair, other in zip(PAIRS, reversed(PAIRS), strict=True):
             starts = [GUESS] * is_enqueued + (best_elsewhere(recorded[other], space) if is_warm else [])
             seeds = [derive_seed(seed, "search") for seed in range(arguments.seeds)]
