@@ -112,7 +112,7 @@ def main() -> int:
     """Prints a line a rule and pair."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--studies", type=int, default=300)
+    parser.add_argument("--studies", type=int, default=100)
     arguments = parser.parse_args()
     frame = load()
     frame = frame[frame["curve"].map(len) == EPOCHS]

@@ -1,12 +1,13 @@
 """Which sampler finds the best configuration of our own method in how many trials, without training for days.
 
     python -m benchmarks.samplers                      # on a surrogate of the recorded trials
-    python -m benchmarks.samplers --choices FOLDER     # also writes each sampler's choices as an experiment to run for real
+    python -m benchmarks.samplers --choices FOLDER     # also writes each sampler's choices as experiments to run for real
+    python -m benchmarks.samplers --confirmed FOLDER RESULTS      # what became of them: `sweep`, `evaluate --trials` before
 
 A random forest, one a pair, is fitted to the recorded configurations (`benchmarks.recorded`): validation score and test score.
 A search asks as a sweep's study does (a fresh sampler an ask, two trials at a time) and sees the forest's validation score plus
-noise of the forest's own cross-validated residual spread, so that it is as hard to see through as the real one. What counts
-is what its best-seen configuration is worth without noise. The real runs are the judge: `--choices`.
+noise: as much as the mean over two seeds has, by the configurations that were recorded on three. What counts is what
+its best-seen configuration is worth without noise. The real runs are the judge: `--choices`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ from agsgtl.seeds import derive_seed
 from agsgtl.training.methods import METHODS
 from agsgtl.tuning.samplers import SamplerName, sampler_for_ask
 from agsgtl.tuning.space import SearchSpace, load_space
-from benchmarks.recorded import PAIRS, load
+from benchmarks.recorded import PAIRS, load, pack
 
 CHECKPOINTS = (10, 20, 40, 80)
 CONCURRENCY = 2
 STARTUP_TRIALS = 10
+CONFIRMED_SEARCHES, CONFIRMED_AT = 3, 40
+"""The choices of so many searches a way and pair, after so many trials, are trained for real."""
+
 SPACE = Path(__file__).parent.parent / "search_spaces" / "losses.yaml"
 
 GUESS: dict[str, Value] = {
@@ -51,17 +55,30 @@ GUESS: dict[str, Value] = {
 """What one would enqueue by hand: our terms beside the authors' in round numbers, the middle of both rates."""
 
 
+WAYS: Mapping[str, tuple[SamplerName, bool, bool]] = {
+    "random": ("random", False, False),
+    "tpe": ("tpe", False, False),
+    "tpe_multivariate": ("tpe_multivariate", False, False),
+    "gp": ("gp", False, False),
+    "cmaes": ("cmaes", False, False),
+    "nsga2": ("nsga2", False, False),
+    "tpe, enqueue": ("tpe", True, False),
+    "tpe, warm start": ("tpe", False, True),
+}
+"""Ways to search: the sampler, whether GUESS is enqueued, whether the other pair's best are asked first."""
+
+
 class Surrogate:
     """Validation and test score of a configuration on one pair, as a forest learnt them from recorded trials."""
 
-    def __init__(self, trials: pd.DataFrame, space: SearchSpace) -> None:
-        self.space = space
+    def __init__(self, trials: pd.DataFrame, space: SearchSpace, noise: float) -> None:
+        self.space, self.noise = space, noise
         inputs, targets = self._encoded(trials), trials[["score", "test"]].to_numpy()
         folds = KFold(10, shuffle=True, random_state=0)
         predicted = cross_val_predict(_forest(), inputs, targets, cv=folds)
         self.trials = len(trials)
         self.rank_correlations = [pd.Series(predicted[:, i]).corr(pd.Series(targets[:, i]), "spearman") for i in (0, 1)]
-        self.noise = float((predicted[:, 0] - targets[:, 0]).std(ddof=1))
+        self.residual = float((predicted[:, 0] - targets[:, 0]).std(ddof=1))
         self.trees = _Trees(_forest().fit(inputs, targets))
 
     def __call__(self, settings: Mapping[str, Value]) -> tuple[float, float]:
@@ -78,6 +95,14 @@ class Surrogate:
             else:
                 columns.append(np.log(values.astype(float)) if distribution.log else values)
         return np.column_stack([np.asarray(column, dtype=float) for column in columns])
+
+
+def noise_of(trainings: pd.DataFrame, seeds: int = 2) -> float:
+    """The sd that the mean validation score over so many seeds has, beyond what a seed does to all configurations alike."""
+    scores = trainings.pivot(index="number", columns="seed", values="score").dropna().to_numpy()
+    rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
+    freedom = (scores.shape[0] - 1) * (scores.shape[1] - 1)
+    return float(np.sqrt((rest**2).sum() / freedom / seeds))
 
 
 class _Trees:
@@ -158,36 +183,45 @@ def write_choices(folder: Path, choices: Mapping[str, Sequence[Mapping[str, Valu
         (folder / f"choices_{pair}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
+def print_confirmed(folder: Path, results: Path) -> None:
+    """The real test scores of the choices, by way to search: mean over searches and seeds, and their spread."""
+    made = pack([results / f"choices_{pair}" for pair in PAIRS], folder / "confirmed.parquet")
+    each = made.groupby(["pair", "number"])["test"].mean().rename("test").reset_index()
+    chosen = pd.read_csv(folder / "choices.csv").merge(each, on=["pair", "number"])
+    table = chosen.groupby(["search", "pair"], sort=False)["test"].agg(["mean", "std", "count"]).reset_index()
+    print("| search | pair | test of the real runs | searches |\n|---|---|---:|---:|")
+    for _, row in table.iterrows():
+        print(f"| {row['search']} | {row['pair']} | {row['mean']:.3f} ± {row['std']:.3f} | {row['count']} |")
+
+
 def main() -> int:
     """Prints the surrogates' quality and a line a way to search and pair."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=WAYS, metavar="SEARCH")
     parser.add_argument("--choices", type=Path)
+    parser.add_argument("--confirmed", type=Path, nargs=2)
     arguments = parser.parse_args()
+    if arguments.confirmed:
+        print_confirmed(*arguments.confirmed)
+        return 0
     space, frame = load_space(SPACE, METHODS["agsgtl"]), load()
     recorded = {pair: frame[(frame["pair"] == pair) & (frame["seed"] == 0)] for pair in PAIRS}
-    surrogates = {pair: Surrogate(trials, space) for pair, trials in recorded.items()}
+    noises = {pair: noise_of(frame[frame["pair"] == pair]) for pair in PAIRS}
+    surrogates = {pair: Surrogate(trials, space, noises[pair]) for pair, trials in recorded.items()}
     for pair, surrogate in surrogates.items():
         validation, test = surrogate.rank_correlations
         print(
             f"{pair}: {surrogate.trials} recorded configurations; cross-validated rank correlation {validation:.2f} "
-            f"(validation), {test:.2f} (test); noise {surrogate.noise:.3f}"
+            f"(validation), {test:.2f} (test), residual sd {surrogate.residual:.3f}; noise of a search's score {surrogate.noise:.3f}"
         )
     print(f"\n| search | pair | {' | '.join(f'{count} trials' for count in CHECKPOINTS)} | test at {CHECKPOINTS[-1]} |")
     print("|---|---|---:|---:|---:|---:|---:|")
-    ways: dict[str, tuple[SamplerName, bool, bool]] = {
-        "random": ("random", False, False),
-        "tpe": ("tpe", False, False),
-        "tpe_multivariate": ("tpe_multivariate", False, False),
-        "gp": ("gp", False, False),
-        "cmaes": ("cmaes", False, False),
-        "nsga2": ("nsga2", False, False),
-        "tpe, enqueue": ("tpe", True, False),
-        "tpe, warm start": ("tpe", False, True),
-    }
     choices: dict[str, list[dict[str, Value]]] = {pair: [] for pair in PAIRS}
     labels: list[dict[str, Any]] = []
-    for name, (sampler, is_enqueued, is_warm) in ways.items():
+    for name, (sampler, is_enqueued, is_warm) in WAYS.items():
+        if arguments.only and name not in arguments.only:
+            continue
         for pair, other in zip(PAIRS, reversed(PAIRS), strict=True):
             starts = [GUESS] * is_enqueued + (best_elsewhere(recorded[other], space) if is_warm else [])
             seeds = [derive_seed(seed, "search") for seed in range(arguments.seeds)]
@@ -195,9 +229,11 @@ def main() -> int:
             cells = [_cell([one.worth[one.best(count)][0] for one in found]) for count in CHECKPOINTS]
             tests = _cell([one.worth[one.best(CHECKPOINTS[-1])][1] for one in found])
             print(f"| {name} | {pair} | {' | '.join(cells)} | {tests} |", flush=True)
-            for seed, one in enumerate(found):
-                labels.append({"search": name, "pair": pair, "seed": seed, "number": len(choices[pair])})
-                choices[pair].append({path: _plain(value) for path, value in one.settings[one.best(40)].items()})
+            for seed, one in enumerate(found[:CONFIRMED_SEARCHES]):
+                chosen = {path: _plain(value) for path, value in one.settings[one.best(CONFIRMED_AT)].items()}
+                if chosen not in choices[pair]:
+                    choices[pair].append(chosen)
+                labels.append({"search": name, "pair": pair, "seed": seed, "number": choices[pair].index(chosen)})
     if arguments.choices:
         write_choices(arguments.choices, choices)
         pd.DataFrame(labels).to_csv(arguments.choices / "choices.csv", index=False)
