@@ -14,6 +14,8 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask, Record
 
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would say is in the ledger
+
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 

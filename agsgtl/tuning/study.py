@@ -34,6 +34,8 @@ from agsgtl.tuning.outcome import Outcome
 from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
 from agsgtl.tuning.starts import Start, enqueued, remembered_transfer
 
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would say is in the ledger
+
 _distribution = cache(json_to_distribution)
 """The distribution of a JSON text; a study's thousands of trials share few."""
 

@@ -1,0 +1,78 @@
+"""What a checkpoint costs the trial that waits for it, by the networks' width: two seeds of `agsgtl`, 144 bands.
+
+    python -m benchmarks.checkpoints
+
+A trial saves one every 20 s at most, so a save of 200 ms is one per cent of its time. *Synced* also waits for the disk, as
+weights that stay with a record do.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from agsgtl.config import configure
+from agsgtl.training import checkpoint
+from agsgtl.training.checkpoint import Tensors
+from agsgtl.training.inputs import LabelledPixels, TrainingInputs
+from agsgtl.training.methods import METHODS
+from agsgtl.trial import CHECKPOINT_EVERY_S
+
+WIDTHS = ((16, 32), (64, 64), (256, 256))
+REPEATS = 5
+
+
+def trained(width: int, discriminator_width: int) -> Tensors:
+    """The state of two seeds after one small epoch, so that the optimisers hold their moments."""
+    cube = torch.zeros(1, 144, 16, 16).contiguous(memory_format=torch.channels_last)
+    labelled = LabelledPixels.of(1 + np.arange(256).reshape(16, 16) % 6, "cpu")
+    inputs = TrainingInputs(cube, cube, labelled, labelled, labelled, labelled, torch.arange(256), 6)
+    values = {
+        "model.width": width,
+        "model.discriminator_width": discriminator_width,
+        "adapt.discriminator_steps": 1,
+        "adapt.target_steps": 1,
+    }
+    config = configure(values, origin="benchmark")
+    state: Tensors = {}
+    for seed in range(2):
+        source = METHODS["target_only"].start(config, inputs, {}, seed).weights()
+        training = METHODS["agsgtl"].start(config, inputs, source, seed)
+        training.train_epoch(1)
+        state |= checkpoint.prefixed(str(seed), training.state() | checkpoint.prefixed("kept", training.weights()))
+    return state
+
+
+def seconds(state: Tensors, folder: Path, sync: bool) -> float:
+    """The median of some saves."""
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        checkpoint.save(folder / "last.safetensors", state, {}, sync)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Prints a table."""
+    torch.set_num_threads(1)
+    print(f"load {os.getloadavg()[0]:.1f}\n\n| widths | state | saved | of 20 s | synced |\n|---|---|---|---|---|")
+    for widths in WIDTHS:
+        state = trained(*widths)
+        size = sum(tensor.numel() * tensor.element_size() for tensor in state.values()) / 2**20
+        with tempfile.TemporaryDirectory() as folder:
+            plain, synced = (seconds(state, Path(folder), sync) for sync in (False, True))
+        share = plain / CHECKPOINT_EVERY_S
+        print(
+            f"| {widths[0]}, {widths[1]} | {size:.1f} MiB | {1000 * plain:.0f} ms | {share:.2%} | {1000 * synced:.0f} ms |"
+        )
+
+
+if __name__ == "__main__":
+    main()
