@@ -78,7 +78,7 @@ class SeedRun:
         if self.kept:
             self.training.load_weights(self.kept)
         labelled = self.training.inputs.target_validation
-        logits = at_pixels(self.training.target_logits(), labelled.pixels)
+        logits = self.training.target_logits_at(labelled.pixels)
         return SeedOutcome(
             seeds=self.seeds,
             score=self.score,
@@ -128,7 +128,7 @@ def judged_by(training: Training, select: SelectionRule) -> Tensor:
     inputs = training.inputs
     if select == "target_validation":
         labelled = inputs.target_validation
-        return confusion_counts(at_pixels(training.target_logits(), labelled.pixels), labelled.labels)
+        return confusion_counts(training.target_logits_at(labelled.pixels), labelled.labels)
     if select == "source_validation":
         labelled = inputs.source_validation
         return confusion_counts(at_pixels(training.source_logits(), labelled.pixels), labelled.labels)
