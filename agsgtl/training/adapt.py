@@ -61,7 +61,9 @@ class AdversarialTraining(Training):
         self.precision = autocast(config)
         with torch.no_grad(), self.precision:
             self.source_features = folded.features(source.eval().body, inputs.source_cube)
-        self.source_parts = SourceParts(config, inputs.source_train, "discriminator", derive_seed(seed, "source pixels"))
+        self.source_parts = SourceParts(
+            config, inputs.source_train, "discriminator", derive_seed(seed, "source pixels")
+        )
         self.part = target_part(config, inputs, with_discriminator=True)
         self.source, self.source_patches = self._source_of(epoch=1)
         self.target_features = self._inference_features()

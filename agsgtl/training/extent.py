@@ -44,6 +44,8 @@ def target_part(config: Config, inputs: TrainingInputs, with_discriminator: bool
     """The target cube's part around all labelled training pixels, the same in every epoch.
 
     Args:
+        config: says whether all of the cube or windows.
+        inputs: the cube and its labelled pixels.
         with_discriminator: whether a loss sees the discriminator's logits; windows are larger then.
     """
     cube, labelled = inputs.target_cube, inputs.target_train
@@ -61,6 +63,8 @@ class SourceParts:
     """An epoch's part of the source: the scene with all labelled pixels, or windows around a class-balanced draw.
 
     Args:
+        config: says whether the scene or windows, and how many pixels a class.
+        labelled: the source training pixels.
         sees: which network sees the source's maps.
         seed: of the draws; each depends on it and on the epoch alone.
     """

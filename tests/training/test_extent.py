@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -41,7 +39,8 @@ def test_the_targets_windows_hold_the_spectra_of_its_labelled_pixels(inputs: Tra
     spectra = at_pixels(inputs.target_cube, inputs.target_train.pixels)
     assert torch.equal(at_pixels(part.maps, part.labelled.pixels), spectra)
     assert torch.equal(part.labelled.labels, inputs.target_train.labels)
-    assert len(part.unlabelled) and not torch.isin(part.unlabelled, part.labelled.pixels).any()
+    assert len(part.unlabelled)
+    assert not torch.isin(part.unlabelled, part.labelled.pixels).any()
 
 
 def test_windows_are_smaller_where_no_discriminator_looks(inputs: TrainingInputs) -> None:
@@ -54,9 +53,11 @@ def test_the_whole_scene_is_the_default(inputs: TrainingInputs) -> None:
     config = quick_config()
     part = target_part(config, inputs, with_discriminator=True)
     source = SourceParts(config, inputs.source_train, "segmenter", seed=0).of(inputs.source_cube, epoch=1)
-    assert part.maps is inputs.target_cube and part.labelled is inputs.target_train
+    assert part.maps is inputs.target_cube
+    assert part.labelled is inputs.target_train
     assert part.unlabelled is inputs.unlabelled
-    assert source.maps is inputs.source_cube and source.labelled is inputs.source_train
+    assert source.maps is inputs.source_cube
+    assert source.labelled is inputs.source_train
 
 
 def test_the_source_is_drawn_afresh_each_epoch_by_the_seed_alone(inputs: TrainingInputs) -> None:

@@ -28,7 +28,9 @@ def test_windows_lie_in_the_scene_on_the_grid_of_the_poolings(case: tuple[torch.
     pixels, scene, reach = case
     windows = windows_around(pixels, scene, reach, STRIDE)
     for starts, size, length in zip((windows.tops, windows.lefts), windows.size, scene, strict=True):
-        assert (starts % STRIDE == 0).all() and (starts >= 0).all() and (starts + size <= length).all()
+        assert (starts % STRIDE == 0).all()
+        assert (starts >= 0).all()
+        assert (starts + size <= length).all()
         assert (length - size) % STRIDE == 0
 
 
@@ -46,7 +48,7 @@ def test_a_placed_pixel_has_all_within_reach_around_it(case: tuple[torch.Tensor,
         seen = np.arange(height * width).reshape(height, width)
         seen = seen[top : pixel // width + reach + 1, left : pixel % width + reach + 1]
         row, column = row - (pixel // width - top), column - (pixel % width - left)
-        assert row >= 0 and column >= 0
+        assert min(row, column) >= 0
         assert np.array_equal(indices[window, row : row + seen.shape[0], column : column + seen.shape[1]], seen)
 
 
@@ -75,7 +77,7 @@ def test_close_pixels_share_a_window_and_a_distant_one_has_its_own() -> None:
     pixels = torch.tensor([100 * 400 + 100, 101 * 400 + 103, 300 * 400 + 300])
     windows = windows_around(pixels, (400, 400), reach=7, stride=4)
     assert windows.size == (20, 20)  # 2 * 7 + 4 = 18, and as the scene a multiple of 4
-    assert windows.tops.tolist() == [92, 292] and windows.lefts.tolist() == [92, 292]
+    assert (windows.tops.tolist(), windows.lefts.tolist()) == ([92, 292], [92, 292])
 
 
 def test_pixels_all_over_a_small_scene_make_the_scene_the_only_window() -> None:
