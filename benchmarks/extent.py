@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from agsgtl.config import Value, configure, flatten
 from agsgtl.data.mapped import map_pair, unpack_pair
@@ -29,6 +30,7 @@ from agsgtl.reporting.record import Identity, Setup
 from agsgtl.reporting.statistics import t_interval
 from agsgtl.seeds import Seeds
 from agsgtl.training import windows
+from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs, cube_tensor
 from agsgtl.training.methods import METHODS
 from agsgtl.trial import Place, ensure_source_model, make_ask, run_trial
@@ -53,60 +55,69 @@ ARMS: Final[Mapping[str, Mapping[str, Value]]] = {
 
 
 def houston() -> None:
-    """Prints the seconds of an epoch of each, on a made-up cube of Houston's size."""
-    inputs, taken = fake_houston(), {}
-    for arm in ("windows", "scene"):
-        config = configure(GOOD, ARMS[arm], {"loss.target_segmentation": 1.0}, origin="benchmark")
-        source = build_segmenter(config, inputs.bands, inputs.classes, seed=0).state_dict()
-        training = METHODS["agsgtl"].start(config, inputs, source, 0)
-        times = []
-        for epoch in (1, 2, 3):
-            started = time.process_time()
-            training.train_epoch(epoch)
-            training.target_logits_at(inputs.target_validation.pixels)
-            times.append(time.process_time() - started)
-        taken[arm] = float(np.median(times))
-        print(f"{arm:8} {taken[arm]:7.2f} s an epoch (processor, median of 3)", flush=True)
-    print(f"scene / windows: {taken['scene'] / taken['windows']:.1f}")
+    """Prints the seconds of an epoch on made-up cubes of Houston's size, with labelled pixels in fields and scattered."""
+    scattered = fake_houston(field=1)
+    whole = seconds("scene", scattered)
+    for name, inputs in (("fields", fake_houston(field=4)), ("scattered", scattered)):
+        print(f"{name}: scene / windows = {whole / seconds('windows', inputs):.1f}", flush=True)
 
 
-def fake_houston() -> TrainingInputs:
-    """Noise of 349 x 1905 x 144; 6 classes: 189 source pixels in groups of 4 x 4 anywhere, 10 + 5 target pixels out of
-    groups of 8 x 8 in 500 columns, as wide as Houston's shadow is.
+def seconds(arm: str, inputs: TrainingInputs) -> float:
+    """The median processor seconds of three epochs, each with its validation score."""
+    config = configure(GOOD, ARMS[arm], origin="benchmark")
+    source = build_segmenter(config, inputs.bands, inputs.classes, seed=0).state_dict()
+    training = METHODS["agsgtl"].start(config, inputs, source, 0)
+    assert isinstance(training, AdversarialTraining)
+    source_part = training.source_parts.of(training.source_features, epoch=1)
+    for side, maps in (("target", training.part.maps), ("source", source_part.maps)):
+        share = maps[:, 0].numel() / inputs.target_cube[0, 0].numel()
+        print(
+            f"  {side}: {len(maps)} of {maps.shape[2]} x {maps.shape[3]} pixels, {share:.1%} of the scene", flush=True
+        )
+    times = []
+    for epoch in (1, 2, 3):
+        started = time.process_time()
+        training.train_epoch(epoch)
+        training.target_logits_at(inputs.target_validation.pixels)
+        times.append(time.process_time() - started)
+    print(f"  {arm}: {np.median(times):.2f} s an epoch (processor, median of 3)", flush=True)
+    return float(np.median(times))
+
+
+def fake_houston(field: int) -> TrainingInputs:
+    """Noise of 349 x 1905 x 144; 6 classes: 189 source pixels a class anywhere (2832 of 15 classes at Houston), 10 + 5
+    target pixels a class in 500 columns, as wide as Houston's shadow is.
+
+    Labelled source pixels fill fields of `field` x `field` pixels; target pixels are drawn from 8 such fields a class.
     """
     height, width, bands, classes = 349, 1905, 144, 6
     rng = np.random.default_rng(0)
 
-    def pixels(count: int, group: int, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(classes, count) pixels out of groups of `group` x `group`, half of each group's at least left out."""
-        taken: set[int] = set()
-        rows = []
-        for _ in range(classes):
-            mine: set[int] = set()
-            while len(mine) < 2 * count:
-                top, left = rng.integers(0, height - group), rng.integers(first, last - group)
-                square = (top + np.arange(group))[:, None] * width + left + np.arange(group)
-                mine |= set(square.ravel().tolist()) - taken
-            taken |= mine
-            rows.append(rng.permutation(sorted(mine))[:count])
-        labels = np.repeat(np.arange(classes), count).reshape(classes, count)
-        return torch.from_numpy(np.array(rows)), torch.from_numpy(labels)
+    def pixels(fields: int, count: int, first: int, last: int) -> NDArray[np.int64]:
+        """(classes, count) different pixels out of as many fields a class."""
+        cells = rng.permutation((height // field) * ((last - first) // field))[: classes * fields]
+        rows, columns = np.divmod(cells, (last - first) // field)
+        inside = np.arange(field)
+        everything = (
+            (rows[:, None, None] * field + inside[:, None]) * width + columns[:, None, None] * field + first + inside
+        )
+        return rng.permuted(everything.reshape(classes, -1), axis=1)[:, :count]
 
-    def labelled(chosen: tuple[torch.Tensor, torch.Tensor], part: slice) -> LabelledPixels:
-        return LabelledPixels(chosen[0][:, part].flatten(), chosen[1][:, part].flatten())
+    def labelled(chosen: NDArray[np.int64]) -> LabelledPixels:
+        labels = np.repeat(np.arange(classes), chosen.shape[1])
+        return LabelledPixels(torch.from_numpy(chosen.reshape(-1)), torch.from_numpy(labels))
 
     cube = cube_tensor(rng.standard_normal((1, bands, height, width), dtype=np.float32))
-    source, target = pixels(189, 4, 0, width), pixels(15, 8, 1050, 1550)
-    train = labelled(target, slice(10))
-    unlabelled = np.setdiff1d(np.arange(height * width), train.pixels.numpy())
+    source = pixels(189 // field**2 + 1, 189, 0, width)
+    target = pixels(8 if field > 1 else 15, 15, 1050, 1550)
     return TrainingInputs(
         source_cube=cube,
         target_cube=cube,
-        source_train=labelled(source, slice(151)),
-        source_validation=labelled(source, slice(151, None)),
-        target_train=train,
-        target_validation=labelled(target, slice(10, None)),
-        unlabelled=torch.from_numpy(unlabelled),
+        source_train=labelled(source[:, :151]),
+        source_validation=labelled(source[:, 151:]),
+        target_train=labelled(target[:, :10]),
+        target_validation=labelled(target[:, 10:]),
+        unlabelled=torch.from_numpy(np.setdiff1d(np.arange(height * width), target[:, :10])),
         classes=classes,
     )
 
