@@ -35,6 +35,7 @@ from agsgtl.training.inputs import LabelledPixels, TrainingInputs, cube_tensor
 from agsgtl.training.methods import METHODS
 from agsgtl.trial import Place, ensure_source_model, make_ask, run_trial
 from agsgtl.tuning.confirm import score_records
+from agsgtl.tuning.lease import only_driver
 
 PAIRS: Final = ("west_to_east", "east_to_west", "north_to_south", "south_to_north", "notill_to_mintill")
 SEEDS: Final = (1, 2, 3, 4, 5)
@@ -149,7 +150,8 @@ def train(folder: Path, arm: str, name: str, seed: int) -> None:
     ensure_source_model(config, pair, setup.seeds[0], source_models)
     with never_the_scene() if arm == "apart" else nothing_changed():
         record = run_trial(config, pair, setup, Place(place, source_models, raises=True))
-    score_records([place], ledger, {}, "evaluate")
+    with only_driver(ledger) as lease:
+        score_records([place], ledger, {}, "evaluate", lease)
     macro_f1 = place.scores()[0].macro_f1
     print(f"{arm:8} {name} seed {seed}: macro F1 {macro_f1:.3f}, {record.cost.cpu_s:.0f} s", flush=True)
 
