@@ -98,6 +98,15 @@ class AdaptSettings(_Group):
         1,
         10_000_000,
     )
+    extent: Literal["scene", "windows"] = _setting(
+        "scene",
+        "what a step computes: whole scenes, or windows around the labelled pixels as wide as the networks see; windows "
+        "change the statistics of the batch norms, and the unlabelled pixels are drawn in them",
+        _OURS,
+    )
+    source_pixels_per_class: int = _setting(
+        50, "labelled source pixels a class drawn afresh each epoch with adapt.extent windows", _OURS, 1, 10_000_000
+    )
     keep: Literal["last", "best_validation", "lowest_target_ce"] = _setting(
         "last",
         "the epoch whose weights and score count: the last; the best by the selection rule's validation score; the "

@@ -77,8 +77,6 @@ class SeedRun:
         """What this seed gave, with the kept weights in place."""
         if self.kept:
             self.training.load_weights(self.kept)
-        labelled = self.training.inputs.target_validation
-        logits = at_pixels(self.training.target_logits(), labelled.pixels)
         return SeedOutcome(
             seeds=self.seeds,
             score=self.score,
@@ -86,9 +84,16 @@ class SeedRun:
             epochs=self.epochs,
             best_score=self.best_score,
             best_epoch=self.best_epoch,
-            validation=labelled_metrics(logits, labelled.labels) if len(labelled.labels) else {},
+            validation=self._validation(),
             losses=self.losses,
         )
+
+    def _validation(self) -> dict[str, float]:
+        """The metrics on the target validation pixels, where there are any."""
+        labelled = self.training.inputs.target_validation
+        if not len(labelled.labels):
+            return {}
+        return labelled_metrics(self.training.target_logits_at(labelled.pixels), labelled.labels)
 
     def class_map(self) -> NDArray[np.uint8]:
         """The classes of the target scene, (height, width), 1..K, by the weights that are in place."""
@@ -128,7 +133,7 @@ def judged_by(training: Training, select: SelectionRule) -> Tensor:
     inputs = training.inputs
     if select == "target_validation":
         labelled = inputs.target_validation
-        return confusion_counts(at_pixels(training.target_logits(), labelled.pixels), labelled.labels)
+        return confusion_counts(training.target_logits_at(labelled.pixels), labelled.labels)
     if select == "source_validation":
         labelled = inputs.source_validation
         return confusion_counts(at_pixels(training.source_logits(), labelled.pixels), labelled.labels)

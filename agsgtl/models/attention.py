@@ -41,12 +41,12 @@ class SpatialAttention(nn.Module):
         return maps * self.gate(maps)
 
     def gate(self, maps: Tensor) -> Tensor:
-        """The gate of every pixel, (1, 1, height, width); each pixel is one row of the batch norms."""
-        _, channels, height, width = maps.shape
+        """The gate of every pixel, (n, 1, height, width); each pixel is one row of the batch norms."""
+        number, channels, height, width = maps.shape
         seen = maps if self.gradient_through_gate else maps.detach()
         rows = seen.permute(0, 2, 3, 1).reshape(-1, channels)
         for layer in range(1, self.depth + 1):
             rows = self.get_submodule(f"Batch{layer}")(self.get_submodule(f"Liner{layer}")(rows))
             if layer < self.depth:
                 rows = functional.leaky_relu(rows, LEAKY_SLOPE)
-        return (self.floor + (self.ceiling - self.floor) * rows.sigmoid()).reshape(1, 1, height, width)
+        return (self.floor + (self.ceiling - self.floor) * rows.sigmoid()).reshape(number, 1, height, width)

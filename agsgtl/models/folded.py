@@ -32,12 +32,12 @@ BLOCK: Final = 4096
 
 
 def features(body: Body, maps: Tensor) -> Tensor:
-    """`body(maps)`: the feature map (1, width, H, W)."""
+    """`body(maps)`: the feature map (n, width, H, W)."""
     return Folded.of(body)(maps) if isinstance(body, ShallowBody) else body(maps)
 
 
 def logits(network: Segmenter | Discriminator, maps: Tensor) -> Tensor:
-    """`network(maps)`: the logits (1, classes, H, W)."""
+    """`network(maps)`: the logits (n, classes, H, W)."""
     return composed(network)(maps)
 
 
@@ -45,7 +45,7 @@ class Composed(Protocol):
     """A network as a function from maps to logits; `patches` are the maps' moments where they are known."""
 
     def __call__(self, maps: Tensor, patches: Moments | None = None) -> Tensor:
-        """The logits (1, classes, H, W)."""
+        """The logits (n, classes, H, W)."""
 
 
 def composed(network: Segmenter | Discriminator) -> Composed:
@@ -61,7 +61,7 @@ def patches(network: Segmenter | Discriminator, maps: Tensor) -> Moments | None:
 
 
 def attended(attention: SpatialAttention, maps: Tensor) -> Tensor:
-    """`attention(maps)`: the gated maps, (1, channels, H, W)."""
+    """`attention(maps)`: the gated maps, (n, channels, H, W)."""
     return maps * gate(attention, maps)
 
 
@@ -104,17 +104,17 @@ class Folded:
             )
 
     def __call__(self, maps: Tensor, patches: Moments | None = None) -> Tensor:
-        """Features, or the head's logits, (1, C, H, W), channels last in memory."""
+        """Features, or the head's logits, (n, C, H, W), channels last in memory."""
         fine = _encoded(self.body.encoder1, maps, patches)
         coarse = _encoded(self.body.encoder5, functional.max_pool2d(fine, 2))
         deep = functional.max_pool2d(coarse, 2)
         lifted = _up(_rows(deep) @ self.deep, deep, coarse) + torch.addmm(self.coarse_bias, _rows(coarse), self.coarse)
         result = _up(lifted, coarse, fine) + torch.addmm(self.fine_bias, _rows(fine), self.fine)
-        return result.reshape(1, *fine.shape[-2:], -1).permute(0, 3, 1, 2)
+        return result.reshape(len(fine), *fine.shape[-2:], -1).permute(0, 3, 1, 2)
 
 
 def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
-    """`attention.gate(maps)`: the gate of every pixel, (1, 1, H, W)."""
+    """`attention.gate(maps)`: the gate of every pixel, (n, 1, H, W)."""
     rows = _rows(maps if attention.gradient_through_gate else maps.detach())
     (linear, norm), *deeper = _layers(attention)
     weight, shift = normed_map(linear.weight, linear.bias, norm, Moments.of_rows(rows) if norm.training else None)
@@ -128,7 +128,7 @@ def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
     for linear, norm in deeper:
         rows = norm(linear(_leaky(rows)))
     opened = attention.floor + (attention.ceiling - attention.floor) * rows.sigmoid()
-    return opened.reshape(1, 1, *maps.shape[-2:])  # type: ignore[no-any-return]
+    return opened.reshape(len(maps), 1, *maps.shape[-2:])  # type: ignore[no-any-return]
 
 
 def _encoded(encoder: nn.Sequential, maps: Tensor, patches: Moments | None = None) -> Tensor:
@@ -179,14 +179,15 @@ def _behind(matrix: Tensor, upconv: nn.ConvTranspose2d) -> Tensor:
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """Maps (1, C, H, W) as rows (H * W, C): a view where channels lie last in memory."""
+    """Maps (n, C, H, W) as rows (n * H * W, C): a view where channels lie last in memory."""
     return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _up(rows: Tensor, level: Tensor, above: Tensor) -> Tensor:
-    """Rows (h * w, 4C) of a level dealt out to the rows (H * W, C) of the level above; an odd last row or column gets 0."""
+    """Rows (n * h * w, 4C) of a level dealt out to those (n * H * W, C) of the level above; an odd last row or column gets 0."""
     (height, width), (full_height, full_width) = level.shape[-2:], above.shape[-2:]
-    dealt = rows.reshape(height, width, 2, 2, -1).transpose(1, 2).reshape(2 * height, 2 * width, -1)
-    if (full_height, full_width) != dealt.shape[:2]:
+    dealt = rows.reshape(len(level) * height, width, 2, 2, rows.shape[1] // 4).transpose(1, 2)
+    dealt = dealt.reshape(len(level), 2 * height, 2 * width, -1)
+    if (full_height, full_width) != dealt.shape[1:3]:
         dealt = functional.pad(dealt, (0, 0, 0, full_width - 2 * width, 0, full_height - 2 * height))
-    return dealt.flatten(0, 1)
+    return dealt.flatten(0, 2)

@@ -37,7 +37,7 @@ class Moments:
     @classmethod
     @torch.no_grad()
     def of_patches(cls, maps: Tensor) -> Self:
-        """The moments of the 3 x 3 neighbourhoods (C * 9,) of all pixels of maps (1, C, H, W), zeros beyond the border.
+        """The moments of the 3 x 3 neighbourhoods (C * 9,) of all pixels of maps (n, C, H, W), zeros beyond the border.
 
         Taken as constants: no gradient reaches the maps.
         """
@@ -45,13 +45,18 @@ class Moments:
             height, width = maps.shape[-2:]
             padded = functional.pad(maps.to(torch.promote_types(maps.dtype, torch.float32)), (1, 1, 1, 1))
             strips = [padded[:, :, top : top + PATCH_ROWS + 2] for top in range(0, height, PATCH_ROWS)]
-            count = height * width
-            mean = torch.stack([functional.unfold(strip, 3)[0].sum(dim=1) for strip in strips]).sum(dim=0) / count
+            count = len(maps) * height * width
+            mean = torch.stack([_patches(strip).sum(dim=1) for strip in strips]).sum(dim=0) / count
             covariance = torch.zeros(len(mean), len(mean), dtype=mean.dtype, device=mean.device)
             for strip in strips:
-                centred = functional.unfold(strip, 3)[0] - mean[:, None]
+                centred = _patches(strip) - mean[:, None]
                 covariance.addmm_(centred, centred.T)
             return cls(mean, covariance / count, count)
+
+
+def _patches(maps: Tensor) -> Tensor:
+    """The 3 x 3 neighbourhoods (C * 9, pixels) of all inner pixels of maps (n, C, H, W)."""
+    return functional.unfold(maps, 3).transpose(0, 1).flatten(1)
 
 
 def normed_map(

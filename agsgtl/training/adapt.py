@@ -17,7 +17,9 @@ from agsgtl.config import Config
 from agsgtl.models import folded
 from agsgtl.models.moments import Moments
 from agsgtl.models.networks import Discriminator, Segmenter
+from agsgtl.seeds import derive_seed
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
+from agsgtl.training.extent import Part, SourceParts, logits_in_windows, target_part
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import all_target, at_pixels, cross_entropy, entropy, none_target, weighted_sum
 from agsgtl.training.precision import autocast
@@ -47,6 +49,7 @@ class AdversarialTraining(Training):
         seed: int,
     ) -> None:
         super().__init__(inputs, config.adapt.epochs)
+        self.config = config
         self.settings, self.loss, self.attention = config.adapt, config.loss, config.attention
         self.target, self.discriminator, self.seed = target, discriminator, seed
         target.classifier.requires_grad_(self.settings.train_classifier)
@@ -58,7 +61,11 @@ class AdversarialTraining(Training):
         self.precision = autocast(config)
         with torch.no_grad(), self.precision:
             self.source_features = folded.features(source.eval().body, inputs.source_cube)
-            self.source_patches = folded.patches(discriminator, self.source_features)
+        self.source_parts = SourceParts(
+            config, inputs.source_train, "discriminator", derive_seed(seed, "source pixels")
+        )
+        self.part = target_part(config, inputs, with_discriminator=True)
+        self.source, self.source_patches = self._source_of(epoch=1)
         self.target_features = self._inference_features()
         self.target_ce: list[float] = []
         self.low_epochs = torch.zeros((), dtype=torch.int64)
@@ -73,6 +80,8 @@ class AdversarialTraining(Training):
     def train_steps(self, epoch: int) -> tuple[Tensor, Tensor]:
         """One epoch's losses step by step, each from the forward pass before its own step."""
         unlabelled = self._draw_unlabelled(epoch)
+        if self.settings.extent == "windows":
+            self.source, self.source_patches = self._source_of(epoch)
         discriminator_losses = self._train_discriminator(unlabelled)
         target_losses = self._train_target(unlabelled)
         self.target_features = self._inference_features()
@@ -92,16 +101,16 @@ class AdversarialTraining(Training):
 
     def _discriminator_step(self, target_features: Tensor, patches: Moments | None, unlabelled: Tensor) -> Tensor:
         """L_D: source pixels are their class, target pixels are class K+1. Target first: batch norms see that order."""
-        inputs, weight = self.inputs, self.loss
+        labelled, source, weight = self.part.labelled, self.source.labelled, self.loss
         with self.precision:
             discriminate = folded.composed(self.discriminator)
             target_logits = self._gated_logits(discriminate(target_features, patches))
-            source_logits = discriminate(self.source_features, self.source_patches)
+            source_logits = discriminate(self.source.maps, self.source_patches)
         loss = weighted_sum(
-            (weight.discriminator_target, lambda: all_target(at_pixels(target_logits, inputs.target_train.pixels))),
+            (weight.discriminator_target, lambda: all_target(at_pixels(target_logits, labelled.pixels))),
             (
                 weight.discriminator_source,
-                lambda: cross_entropy(at_pixels(source_logits, inputs.source_train.pixels), inputs.source_train.labels),
+                lambda: cross_entropy(at_pixels(source_logits, source.pixels), source.labels),
             ),
             (weight.unlabelled_adversarial, lambda: all_target(at_pixels(target_logits, unlabelled))),
         )
@@ -114,10 +123,10 @@ class AdversarialTraining(Training):
 
     def _target_step(self, unlabelled: Tensor) -> Tensor:
         """L_T: the discriminator shall take labelled target pixels for their true class."""
-        labelled, weight = self.inputs.target_train, self.loss
+        labelled, weight = self.part.labelled, self.loss
         self.target.train()
         with self.precision:
-            features = folded.features(self.target.body, self.inputs.target_cube)
+            features = folded.features(self.target.body, self.part.maps)
             judged = self._gated_logits(folded.logits(self.discriminator, self._gated_features(features)))
         loss = weighted_sum(
             (weight.adversarial, lambda: cross_entropy(at_pixels(judged, labelled.pixels), labelled.labels)),
@@ -137,7 +146,16 @@ class AdversarialTraining(Training):
     def target_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the target in inference, from the features that the next epoch starts from."""
         with torch.no_grad(), self.precision:
+            if self.part.maps is not self.inputs.target_cube:
+                return folded.logits(self.target.eval(), self.inputs.target_cube)
             return self.target.classifier(self.target_features)  # type: ignore[no-any-return]
+
+    def target_logits_at(self, pixels: Tensor) -> Tensor:
+        """The logits (m, K) at m pixels; with windows, from windows around these."""
+        if self.settings.extent == "scene":
+            return super().target_logits_at(pixels)
+        with self.precision:
+            return logits_in_windows(self.config, self.target, self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene by the target segmenter in inference."""
@@ -195,10 +213,16 @@ class AdversarialTraining(Training):
 
     def _inference_features(self) -> Tensor:
         with torch.no_grad(), self.precision:
-            return folded.features(self.target.eval().body, self.inputs.target_cube)
+            return folded.features(self.target.eval().body, self.part.maps)
+
+    def _source_of(self, epoch: int) -> tuple[Part, Moments | None]:
+        """The epoch's part of the source's features, and what the discriminator wants to know of them."""
+        part = self.source_parts.of(self.source_features, epoch)
+        with torch.no_grad(), self.precision:
+            return part, folded.patches(self.discriminator, part.maps)
 
     def _draw_unlabelled(self, epoch: int) -> Tensor:
-        pool = self.inputs.unlabelled
+        pool = self.part.unlabelled
         if not (self.loss.entropy or self.loss.unlabelled_adversarial):
             return pool[:0]
         count = min(self.settings.unlabelled_pixels, len(pool))

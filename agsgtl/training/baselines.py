@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -14,14 +14,16 @@ from agsgtl.config import Config
 from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
-from agsgtl.training.inputs import LabelledPixels, TrainingInputs
+from agsgtl.training.extent import Part, logits_in_windows
+from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
 
 Spectra = NDArray[np.float64]
 
-Domain = tuple[Tensor, LabelledPixels]
+Domain = Callable[[int], Part]
+"""What an epoch's steps see of one scene."""
 
 
 @final
@@ -34,21 +36,23 @@ class SupervisedTraining(Training):
 
     def __init__(self, config: Config, inputs: TrainingInputs, segmenter: Segmenter, domains: Sequence[Domain]) -> None:
         super().__init__(inputs, config.adapt.epochs if domains else 0)
-        self.segmenter, self.domains, self.steps = segmenter, domains, config.adapt.target_steps
+        self.config, self.segmenter, self.domains = config, segmenter, domains
         self.optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.adapt.target_learning_rate, fused=True)
         self.precision = autocast(config)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch; the mean of its losses."""
         self.segmenter.train()
-        return {"segmentation": torch.stack([self._step() for _ in range(self.steps)]).mean().item()}
+        parts = [domain(epoch) for domain in self.domains]
+        losses = [self._step(parts) for _ in range(self.config.adapt.target_steps)]
+        return {"segmentation": torch.stack(losses).mean().item()}
 
-    def _step(self) -> Tensor:
+    def _step(self, parts: Sequence[Part]) -> Tensor:
         self.optimizer.zero_grad()
         with self.precision:
             segment = folded.composed(self.segmenter)
-            logits = [at_pixels(segment(cube), at.pixels) for cube, at in self.domains]
-        losses = [cross_entropy(at_labels, at.labels) for at_labels, (_, at) in zip(logits, self.domains, strict=True)]
+            logits = [at_pixels(segment(part.maps), part.labelled.pixels) for part in parts]
+        losses = [cross_entropy(rows, part.labelled.labels) for rows, part in zip(logits, parts, strict=True)]
         loss = torch.stack(losses).sum()
         loss.backward()
         self.optimizer.step()
@@ -57,6 +61,13 @@ class SupervisedTraining(Training):
     def target_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the target scene in inference."""
         return self._logits(self.inputs.target_cube)
+
+    def target_logits_at(self, pixels: Tensor) -> Tensor:
+        """The logits (m, K) at m pixels; with windows, from windows around these."""
+        if self.config.adapt.extent == "scene":
+            return super().target_logits_at(pixels)
+        with self.precision:
+            return logits_in_windows(self.config, self.segmenter, self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene in inference."""

@@ -14,8 +14,9 @@ from agsgtl.errors import UserError, did_you_mean
 from agsgtl.models.networks import Segmenter, build_discriminator, build_segmenter, placed
 from agsgtl.seeds import derive_seed
 from agsgtl.training.adapt import AdversarialTraining
-from agsgtl.training.baselines import LinearDiscriminant, SupervisedTraining
+from agsgtl.training.baselines import Domain, LinearDiscriminant, SupervisedTraining
 from agsgtl.training.checkpoint import Tensors
+from agsgtl.training.extent import SourceParts, target_part
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.training import Training
 
@@ -48,18 +49,22 @@ def _source_only(config: Config, inputs: TrainingInputs, source: Tensors, seed: 
 
 
 def _target_only(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
-    domains = [(inputs.target_cube, inputs.target_train)]
-    return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed), domains)
+    return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed), [_target(config, inputs)])
 
 
 def _fine_tune(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
-    domains = [(inputs.target_cube, inputs.target_train)]
-    return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed, source), domains)
+    return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed, source), [_target(config, inputs)])
 
 
 def _source_and_target(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
-    domains = [(inputs.source_cube, inputs.source_train), (inputs.target_cube, inputs.target_train)]
+    parts = SourceParts(config, inputs.source_train, "segmenter", derive_seed(seed, "source pixels"))
+    domains = [lambda epoch: parts.of(inputs.source_cube, epoch), _target(config, inputs)]
     return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed, source), domains)
+
+
+def _target(config: Config, inputs: TrainingInputs) -> Domain:
+    part = target_part(config, inputs, with_discriminator=False)
+    return lambda epoch: part
 
 
 def _linear_discriminant(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
@@ -82,7 +87,14 @@ def _segmenter(config: Config, inputs: TrainingInputs, seed: int, weights: Tenso
 
 _EVERYWHERE = ("data.", "labels.", "runtime.")
 _NETWORK = (*_EVERYWHERE, "model.family", "model.width")
-_SUPERVISED = (*_NETWORK, "adapt.epochs", "adapt.target_steps", "adapt.target_learning_rate", "adapt.keep")
+_SUPERVISED = (
+    *_NETWORK,
+    "adapt.epochs",
+    "adapt.target_steps",
+    "adapt.target_learning_rate",
+    "adapt.keep",
+    "adapt.extent",
+)
 _ADVERSARIAL = (*_EVERYWHERE, "model.", "pretrain.", "adapt.", "loss.", "attention.")
 
 METHODS: Mapping[str, Method] = {
@@ -91,7 +103,9 @@ METHODS: Mapping[str, Method] = {
         Method("source_only", _source_only, True, (*_NETWORK, "pretrain.")),
         Method("target_only", _target_only, False, _SUPERVISED),
         Method("fine_tune", _fine_tune, True, (*_SUPERVISED, "pretrain.")),
-        Method("source_and_target", _source_and_target, True, (*_SUPERVISED, "pretrain.")),
+        Method(
+            "source_and_target", _source_and_target, True, (*_SUPERVISED, "adapt.source_pixels_per_class", "pretrain.")
+        ),
         Method("lda", _linear_discriminant, False, _EVERYWHERE, is_fixed=True),
         Method("paper", _adversarial, True, (*_EVERYWHERE, "model.", "adapt.epochs"), is_fixed=True),
         Method("agsgtl", _adversarial, True, _ADVERSARIAL),

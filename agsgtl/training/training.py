@@ -33,6 +33,10 @@ class Training(ABC):
     def target_logits(self) -> Tensor:
         """The logits (1, K, H, W) of the target scene in inference: eval mode, no attention, no gradient."""
 
+    def target_logits_at(self, pixels: Tensor) -> Tensor:
+        """The same logits (m, K) at m pixels alone, row-major indices of the target scene."""
+        return at_pixels(self.target_logits(), pixels)
+
     @abstractmethod
     def source_logits(self) -> Tensor:
         """The same of the source scene."""
@@ -61,4 +65,4 @@ class Training(ABC):
         """Cross entropy of the own classifier on the target training pixels, in inference."""
         labelled = self.inputs.target_train
         with torch.no_grad():
-            return cross_entropy(at_pixels(self.target_logits(), labelled.pixels), labelled.labels).item()
+            return cross_entropy(self.target_logits_at(labelled.pixels), labelled.labels).item()

@@ -49,8 +49,8 @@ def judged_folded(segmenter: Segmenter, discriminator: Discriminator, cube: Tens
 def test_both_forms_agree(size: tuple[int, int], is_training: bool, through_gate: bool) -> None:
     plain = networks(attention__gradient_through_gate=through_gate)
     composed = copy.deepcopy(plain)
-    cube = torch.randn(1, 5, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    weights = torch.randn(1, 4, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    cube = torch.randn(2, 5, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))  # two windows
+    weights = torch.randn(2, 4, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     outputs = []
     for pair, judge in ((plain, judged_plainly), (composed, judged_folded)):
         for network in pair:

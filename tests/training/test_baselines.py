@@ -7,6 +7,7 @@ from quick import quick_config
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from agsgtl.training.baselines import LinearDiscriminant, SupervisedTraining
+from agsgtl.training.extent import Part
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
 from agsgtl.training.methods import METHODS
 
@@ -43,11 +44,13 @@ def test_source_and_target_add_their_losses() -> None:
     inputs = inputs_of(3, per_class=4)
     config = quick_config(adapt__target_steps=1)
 
-    def first_loss(*domains: tuple) -> float:
+    def first_loss(*parts: Part) -> float:
+        domains = [lambda epoch, part=part: part for part in parts]
         segmenter = METHODS["target_only"].start(config, inputs, {}, 0).segmenter
         return SupervisedTraining(config, inputs, segmenter, domains).train_epoch(1)["segmentation"]
 
-    source, target = (inputs.source_cube, inputs.source_train), (inputs.target_cube, inputs.target_train)
+    source = Part(inputs.source_cube, inputs.source_train)
+    target = Part(inputs.target_cube, inputs.target_train)
     assert first_loss(source, target) == pytest.approx(first_loss(source) + first_loss(target), rel=1e-5)
 
 
