@@ -79,9 +79,13 @@ def replace(path: Path, write: Callable[[Path], None], sync: bool = True) -> Non
         _sync_folder(path.parent)
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Puts `content` in the place of `path`, in one step."""
-    replace(path, lambda temporary: _write_synced(temporary, content))
+def replace_bytes(path: Path, content: bytes, sync: bool = True) -> None:
+    """Puts `content` in the place of `path`, in one step; `sync` as for `replace`."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    replace(path, write, sync)
 
 
 def move_folder(folder: Path, place: Path) -> None:

@@ -19,7 +19,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from processes import descendants
+
 from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.tuning.searcher import DEATHS
 
 EXPERIMENT = """
 name: chaos
@@ -63,10 +68,18 @@ def start(folder: Path, results: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def workers(ledger: Ledger) -> list[int]:
-    """The processes of trials that have started and not ended."""
-    running = [folder for folder in folders(ledger) if not folder.has_record() and folder.attempts()]
-    return [int(folder.attempts()[-1]["process"]) for folder in running]
+def workers(driver: subprocess.Popen[str], ledger: Ledger) -> list[int]:
+    """The processes of trials that have started and not ended, all of them the driver's own.
+
+    A trial that loses its worker `DEATHS` times without an epoch of progress is given up, as it should be: none is shot
+    at so often.
+    """
+    ours, found = descendants(driver.pid), []
+    for folder in folders(ledger):
+        deaths = sum(failure["reason"] == "node_lost" for failure in folder.failures())
+        if folder.attempts() and not folder.has_record() and deaths < DEATHS - 1:
+            found.append(int(folder.attempts()[-1]["process"]))
+    return [process for process in found if process in ours]
 
 
 def shoot(driver: subprocess.Popen[str], ledger: Ledger, watch: Watch, dice: random.Random) -> str | None:
@@ -77,7 +90,7 @@ def shoot(driver: subprocess.Popen[str], ledger: Ledger, watch: Watch, dice: ran
         if driver.poll() is not None:
             return None
         time.sleep(0.05)
-    targets = workers(ledger)
+    targets = workers(driver, ledger)
     if targets and dice.random() < 0.5:
         try:
             os.kill(dice.choice(targets), signal.SIGKILL)

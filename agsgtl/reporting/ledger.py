@@ -10,6 +10,7 @@ A study is (method, pair, k). Its trials and the confirmations are folders of th
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import time
@@ -28,7 +29,6 @@ from agsgtl.durable import (
     parse_lines,
     raw_lines,
     read_lines,
-    replace,
     replace_bytes,
     set_aside,
     write_once,
@@ -93,12 +93,9 @@ class TrialFolder:
 
     def write_class_map(self, class_map: NDArray[np.uint8]) -> None:
         """Writes the predicted classes, (seeds, height, width), 1..K."""
-
-        def save(path: Path) -> None:
-            with open(path, "wb") as file:
-                np.save(file, class_map, allow_pickle=False)
-
-        replace(self.path / "class_map.npy", save)
+        content = io.BytesIO()
+        np.save(content, class_map, allow_pickle=False)
+        replace_bytes(self.path / "class_map.npy", content.getvalue())
 
     def mend(self) -> list[str]:
         """Sets aside the documents here that cannot be parsed; a sentence for each. What they said is made again."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from agsgtl.durable import replace
+from agsgtl.durable import replace_bytes
 from agsgtl.errors import UserError
 
 Tensors = dict[str, Tensor]
@@ -21,7 +21,8 @@ Tensors = dict[str, Tensor]
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], sync: bool = True) -> None:
     """Writes tensors and JSON-like facts to one file, in the place of an earlier one; `sync` waits for the disk."""
     plain = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    replace(path, lambda temporary: save_file(plain, temporary, metadata={"facts": json.dumps(facts)}), sync)
+    content = to_bytes(plain, {"facts": json.dumps(facts)})
+    replace_bytes(path, content, sync)  # by our own hand: `save_file` calls a full disk an error of safetensors
 
 
 def load(path: Path) -> tuple[Tensors, dict[str, Any]]:

@@ -9,11 +9,13 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from agsgtl.durable import NotWritable
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.trial import failed_record
 from agsgtl.tuning.jobs import Job, JobQueue
 from agsgtl.tuning.packing import Packing, kind_of
+from agsgtl.tuning.worker import NOT_WRITABLE
 
 DEATHS = 3
 """So many lost workers in a row without an epoch between them are the trial's own fault."""
@@ -74,6 +76,8 @@ class LedgerSearcher(Searcher):
         self.packing.learn(kind_of(dataclasses.asdict(job)), result or {})
         if result and "cpu_s" in result:
             self.spans.append({name: result[name] for name in ("started_at", "ended_at", "cpu_s")})
+        if result and NOT_WRITABLE in result:
+            self.fatal = NotWritable(result[NOT_WRITABLE])
         try:
             if error and job.kind == "trial":
                 self.before_each_job()  # a driver that was taken over says nothing of its successor's trials

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import traceback
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,9 @@ from agsgtl.trial import Place, Report, ensure_source_model, failed_record, run_
 from agsgtl.tuning.packing import Measured, held_to_share, measured_columns
 from agsgtl.tuning.stopping import stop_file
 
+NOT_WRITABLE = "not_writable"
+"""The key of a report that says which file could not be written; the driver ends the sweep with it."""
+
 REPORT_EVERY_S = 1.0
 """Seconds between reports to the driver; the ledger gets every epoch."""
 
@@ -30,7 +32,8 @@ def work(job: dict[str, Any]) -> None:
     """Runs one job; the actor that runs it is used again for the next one.
 
     An error of ours ends in the trial's record with its traceback. An error in a source model is left to the trials that
-    need it: each meets it again and records it. So Ray sees a failure only where a process died.
+    need it: each meets it again and records it. A disk that is full is the driver's matter, who ends the sweep. So Ray sees a
+    failure only where a process died.
 
     Args:
         job: the fields of a `Job`, and `results`, the experiment's folder.
@@ -38,17 +41,25 @@ def work(job: dict[str, Any]) -> None:
     ledger = Ledger(Path(job["results"]))
     started, started_cpu = time.time(), time.process_time()
     run = _train_source_model if job["kind"] == "source_model" else _run_trial
-    with held_to_share(job["gpu"]):
-        run(ledger, job)
-        memory = measured_columns()
+    try:
+        with held_to_share(job["gpu"]):
+            run(ledger, job)
+            memory = measured_columns()
+    except NotWritable as error:
+        tune.report({"key": job["key"], NOT_WRITABLE: str(error)})
+        return
     times = {"started_at": started, "ended_at": time.time(), "cpu_s": time.process_time() - started_cpu}
     tune.report({"key": job["key"], **times, **memory})
 
 
 def _train_source_model(ledger: Ledger, job: dict[str, Any]) -> None:
-    with suppress(Exception):
+    try:
         config, seeds = configure(job["config"], origin=job["key"]), Seeds(**job["seeds"])
         ensure_source_model(config, _mapped_pair(ledger.path, job["pair"]), seeds, ledger.pretrained)
+    except NotWritable:
+        raise
+    except Exception:
+        return  # no file says it
 
 
 def _run_trial(ledger: Ledger, job: dict[str, Any]) -> None:
@@ -63,7 +74,7 @@ def _run_trial(ledger: Ledger, job: dict[str, Any]) -> None:
         place = Place(folder, ledger.pretrained, _Reporter(), stop.exists, job["timeout_s"], job["retries"])
         run_trial(config, pair, ask, place)
     except NotWritable:
-        raise  # the driver meets the same and stops
+        raise
     except UserError as error:
         folder.write_record(failed_record(ask, "bad_input", str(error)))
     except Exception:

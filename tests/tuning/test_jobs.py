@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agsgtl.durable import NotWritable
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.training.pretrain import source_model_file
@@ -154,3 +155,17 @@ def test_a_torn_end_of_an_unfinished_trial_is_said_once(tmp_path: Path) -> None:
         f"{ledger.path / job.folder / 'progress.jsonl'}: its last line is torn and is dropped"
     ]
     assert queue.take_notices() == []
+
+
+@pytest.mark.parametrize("kind", ["source_model", "trial"])
+def test_a_disk_that_a_worker_found_full_ends_the_sweep_and_fails_no_trial(queue: JobQueue, kind: str) -> None:
+    searcher = LedgerSearcher(queue, slots=2, before_each_job=lambda: None)
+    job = first(queue, kind)
+    searcher.jobs["ray trial"] = job
+    searcher.on_trial_complete("ray trial", result={"key": job.key, "not_writable": "model: cannot be written: full"})
+    assert isinstance(searcher.fatal, NotWritable)
+    assert str(searcher.fatal) == "model: cannot be written: full"
+    assert searcher.suggest("another") == searcher.FINISHED
+    if kind == "trial":
+        assert not folder_of(queue, job).has_record()
+        assert folder_of(queue, job).failures() == []

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+
+from agsgtl.durable import NotWritable
+from agsgtl.training import checkpoint
+
+
+def test_tensors_and_facts_come_back(tmp_path: Path) -> None:
+    tensors = {"weight": torch.arange(6.0).reshape(2, 3).T, "steps": torch.tensor(3)}
+    checkpoint.save(tmp_path / "one.safetensors", tensors, {"epoch": 2})
+    found, facts = checkpoint.load(tmp_path / "one.safetensors")
+    assert facts == {"epoch": 2}
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+
+
+def test_a_full_disk_is_no_error_of_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path / "last.safetensors", {"weight": torch.ones(2)}, {"epoch": 1})
+
+    def fill(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", fill)
+        with pytest.raises(NotWritable, match=r"last\.safetensors: cannot be written: No space left on device"):
+            checkpoint.save(tmp_path / "last.safetensors", {"weight": torch.zeros(2)}, {"epoch": 2})
+    assert checkpoint.load(tmp_path / "last.safetensors")[1] == {"epoch": 1}
