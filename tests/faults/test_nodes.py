@@ -72,7 +72,7 @@ def test_a_trial_whose_node_is_lost_goes_on_elsewhere(
 ) -> None:
     """With no retry allowed, which is the control, the same loss ends the trial."""
     cluster, (raylet,) = two_nodes
-    experiment = long_experiment(tmp_path, epochs=600, failures={"retries": {"node_lost": retries}})
+    experiment = long_experiment(tmp_path, epochs=2000, failures={"retries": {"node_lost": retries}})
     driver = start(experiment, tmp_path / "results", "--address", cluster.address)
     found: list[TrialFolder] = []
 
