@@ -10,12 +10,14 @@ A study is (method, pair, k). Its trials and the confirmations are folders of th
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import socket
 import time
 import uuid
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -280,3 +282,15 @@ def _read_if_there(kind: type[Document], path: str) -> Document | None:
 
 def _number(path: Path) -> tuple[int, str]:
     return (int(path.name) if path.name.isdecimal() else -1, path.name)
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """For reading thousands of records: they hold no cycles, and looking for some takes a quarter of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

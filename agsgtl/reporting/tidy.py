@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +16,7 @@ from pandas.api.extensions import ExtensionArray
 
 from agsgtl.config import HYPERPARAMETERS
 from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import without_garbage_collection
 from agsgtl.reporting.record import SCHEMA_VERSION, Record, Scores, ScoresFile, SeedOutcome, read_document
 
 METRICS = ("macro_f1", "balanced_accuracy", "mean_iou", "overall_accuracy", "kappa")
@@ -152,20 +151,8 @@ def find_trials(results: Path, unscored_search: bool = True) -> Iterator[str]:
 def read_trials(names: Iterable[str], results: Path) -> pd.DataFrame:
     """The rows of some records, not merged; `names` are their folders below a results folder."""
     ordered = list(names)
-    with _without_garbage_collection():
+    with without_garbage_collection():
         return concatenate([_read_chunk(ordered[at : at + _CHUNK], results) for at in range(0, len(ordered), _CHUNK)])
-
-
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Records hold no cycles; looking for some among millions of objects takes a quarter of the time of reading."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _read_chunk(names: Sequence[str], results: Path) -> pd.DataFrame:

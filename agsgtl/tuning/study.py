@@ -7,27 +7,25 @@ between, trial n is asked alike. `order: async` asks from all that is finished a
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from agsgtl.config import Value, flatten
 from agsgtl.durable import set_aside
 from agsgtl.errors import UserError
-from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.ledger import Ledger, TrialFolder, without_garbage_collection
 from agsgtl.reporting.record import Ask, Identity, Record, Setup
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION
 from agsgtl.trial import make_ask
+from agsgtl.tuning.askedtrial import asked_trial
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.finals import decided, final_ask
 from agsgtl.tuning.outcome import Outcome
@@ -35,40 +33,6 @@ from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_as
 from agsgtl.tuning.starts import Start, enqueued, remembered_transfer
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would say is in the ledger
-
-_distribution = cache(json_to_distribution)
-"""The distribution of a JSON text; a study's thousands of trials share few."""
-
-
-class _OwnedTrial(FrozenTrial):
-    """A trial that nobody else holds: Optuna's storage may take it as it is, a deep copy less for each of thousands."""
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-
-def _running_trial(ask: Ask) -> FrozenTrial:
-    """A trial as Optuna had it when it was asked."""
-    trial = create_trial(
-        state=TrialState.RUNNING,
-        params=dict(ask.sampled),
-        distributions={path: _distribution(text) for path, text in ask.distributions.items()},
-        system_attrs=dict(ask.sampler_attributes),
-    )
-    trial.__class__ = _OwnedTrial
-    return trial
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Spares a third of the time that reading ten thousand trials takes: all that is made stays."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -104,7 +68,7 @@ class Study:
         self._told: set[int] = set()
         self._untold: set[int] = set()
         self._rung_values: dict[float, list[float]] = {}
-        with _no_garbage_collection():
+        with without_garbage_collection():
             self._rebuild()
 
     @property
@@ -275,7 +239,7 @@ class Study:
                 continue
             self._require_same(ask, folder)
             require_harmless(ask.sampler_attributes, str(folder.path / "ask.json"))
-            self.optuna.add_trial(_running_trial(ask))
+            self.optuna.add_trial(asked_trial(ask))
             for name, value in ask.study_attributes.items():
                 self.optuna._storage.set_study_system_attr(self.optuna._study_id, name, value)
             self.asked += 1
