@@ -19,6 +19,8 @@ from agsgtl.reporting.statistics import FEWEST_TRIALS, MOST_TRIALS, STUDY
 from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.tidy import split_by, study_name
 
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would say is in the ledger
+
 Evaluator = Literal["ped_anova", "fanova"]
 
 
