@@ -45,7 +45,7 @@ class SearchSettings(_Part):
     final_seeds: list[int] = [2, 3]
     scheduler: Literal["asha", "none"] = "asha"
     grace: float = Field(0.3, gt=0, lt=1)
-    reduction: int = Field(2, ge=2)
+    reduction: int = Field(3, ge=2)
     select: SelectionRule = "target_validation"
     order: Literal["fixed", "async"] = "fixed"
     objectives: Literal["score", "score_and_labels"] = "score"
