@@ -107,6 +107,12 @@ class AdaptSettings(_Group):
     source_pixels_per_class: int = _setting(
         50, "labelled source pixels a class drawn afresh each epoch with adapt.extent windows", _OURS, 1, 10_000_000
     )
+    orientation: Literal["fixed", "random"] = _setting(
+        "fixed",
+        "each step that trains a segmenter sees the scene as it lies, or in one of its eight orientations (turns and "
+        "mirror images), drawn anew",
+        "Cohen and Welling 2016, Group Equivariant Convolutional Networks, section 4.2",
+    )
     keep: Literal["last", "best_validation", "lowest_target_ce"] = _setting(
         "last",
         "the epoch whose weights and score count: the last; the best by the selection rule's validation score; the "

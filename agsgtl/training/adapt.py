@@ -22,6 +22,7 @@ from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimize
 from agsgtl.training.extent import Part, SourceParts, logits_in_windows, target_part
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import all_target, at_pixels, cross_entropy, entropy, none_target, weighted_sum
+from agsgtl.training.orientation import Orientation, drawn_orientation
 from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
 
@@ -36,7 +37,7 @@ class AdversarialTraining(Training):
         source: the pre-trained segmenter; changed by nothing here.
         target: a segmenter with the same weights; trained.
         discriminator: fresh; trained.
-        seed: of the unlabelled pixels that each epoch draws.
+        seed: of the unlabelled pixels that each epoch draws, and of the orientations that its steps see.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class AdversarialTraining(Training):
         if self.settings.extent == "windows":
             self.source, self.source_patches = self._source_of(epoch)
         discriminator_losses = self._train_discriminator(unlabelled)
-        target_losses = self._train_target(unlabelled)
+        target_losses = self._train_target(unlabelled, epoch)
         self.target_features = self._inference_features()
         return discriminator_losses, target_losses
 
@@ -116,17 +117,19 @@ class AdversarialTraining(Training):
         )
         return _step(self.discriminator_optimizer, loss)
 
-    def _train_target(self, unlabelled: Tensor) -> Tensor:
+    def _train_target(self, unlabelled: Tensor, epoch: int) -> Tensor:
         self.discriminator.eval().requires_grad_(False)
         self.target_ce = []
-        return torch.stack([self._target_step(unlabelled) for _ in range(self.settings.target_steps)])
+        seed = derive_seed(self.seed, "orientation")
+        seen = (drawn_orientation(self.settings, seed, epoch, step) for step in range(self.settings.target_steps))
+        return torch.stack([self._target_step(unlabelled, orientation) for orientation in seen])
 
-    def _target_step(self, unlabelled: Tensor) -> Tensor:
+    def _target_step(self, unlabelled: Tensor, orientation: Orientation) -> Tensor:
         """L_T: the discriminator shall take labelled target pixels for their true class."""
         labelled, weight = self.part.labelled, self.loss
         self.target.train()
         with self.precision:
-            features = folded.features(self.target.body, self.part.maps)
+            features = orientation.undone(folded.features(self.target.body, orientation.of(self.part.maps)))
             judged = self._gated_logits(folded.logits(self.discriminator, self._gated_features(features)))
         loss = weighted_sum(
             (weight.adversarial, lambda: cross_entropy(at_pixels(judged, labelled.pixels), labelled.labels)),

@@ -17,6 +17,7 @@ from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimize
 from agsgtl.training.extent import Part, logits_in_windows
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
+from agsgtl.training.orientation import Orientation, drawn_orientation
 from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
 
@@ -31,12 +32,15 @@ class SupervisedTraining(Training):
     """Cross entropy on one or two labelled domains: one step takes the sum of the domains' means.
 
     An epoch has `adapt.target_steps` steps at `adapt.target_learning_rate`, so that a baseline updates its segmenter as
-    often as the adversarial training does. Without domains nothing is trained: that is `source_only`.
+    often as the adversarial training does. Without domains nothing is trained: that is `source_only`. `seed` draws the
+    orientations that its steps see.
     """
 
-    def __init__(self, config: Config, inputs: TrainingInputs, segmenter: Segmenter, domains: Sequence[Domain]) -> None:
+    def __init__(
+        self, config: Config, inputs: TrainingInputs, segmenter: Segmenter, domains: Sequence[Domain], seed: int
+    ) -> None:
         super().__init__(inputs, config.adapt.epochs if domains else 0)
-        self.config, self.segmenter, self.domains = config, segmenter, domains
+        self.config, self.segmenter, self.domains, self.seed = config, segmenter, domains, seed
         self.optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.adapt.target_learning_rate, fused=True)
         self.precision = autocast(config)
 
@@ -44,14 +48,17 @@ class SupervisedTraining(Training):
         """One epoch; the mean of its losses."""
         self.segmenter.train()
         parts = [domain(epoch) for domain in self.domains]
-        losses = [self._step(parts) for _ in range(self.config.adapt.target_steps)]
+        adapt = self.config.adapt
+        seen = (drawn_orientation(adapt, self.seed, epoch, step) for step in range(adapt.target_steps))
+        losses = [self._step(parts, orientation) for orientation in seen]
         return {"segmentation": torch.stack(losses).mean().item()}
 
-    def _step(self, parts: Sequence[Part]) -> Tensor:
+    def _step(self, parts: Sequence[Part], orientation: Orientation) -> Tensor:
         self.optimizer.zero_grad()
         with self.precision:
             segment = folded.composed(self.segmenter)
-            logits = [at_pixels(segment(part.maps), part.labelled.pixels) for part in parts]
+            maps = [orientation.undone(segment(orientation.of(part.maps))) for part in parts]
+            logits = [at_pixels(one, part.labelled.pixels) for one, part in zip(maps, parts, strict=True)]
         losses = [cross_entropy(rows, part.labelled.labels) for rows, part in zip(logits, parts, strict=True)]
         loss = torch.stack(losses).sum()
         loss.backward()

@@ -6,7 +6,7 @@ sweep, the confirmation and the tables then know it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agsgtl.config import HYPERPARAMETERS, Config
@@ -45,21 +45,27 @@ class Method:
 
 
 def _source_only(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
-    return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed, source), domains=())
+    return _supervised(config, inputs, _segmenter(config, inputs, seed, source), [], seed)
 
 
 def _target_only(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
-    return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed), [_target(config, inputs)])
+    return _supervised(config, inputs, _segmenter(config, inputs, seed), [_target(config, inputs)], seed)
 
 
 def _fine_tune(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
-    return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed, source), [_target(config, inputs)])
+    return _supervised(config, inputs, _segmenter(config, inputs, seed, source), [_target(config, inputs)], seed)
 
 
 def _source_and_target(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
     parts = SourceParts(config, inputs.source_train, "segmenter", derive_seed(seed, "source pixels"))
     domains = [lambda epoch: parts.of(inputs.source_cube, epoch), _target(config, inputs)]
-    return SupervisedTraining(config, inputs, _segmenter(config, inputs, seed, source), domains)
+    return _supervised(config, inputs, _segmenter(config, inputs, seed, source), domains, seed)
+
+
+def _supervised(
+    config: Config, inputs: TrainingInputs, segmenter: Segmenter, domains: Sequence[Domain], seed: int
+) -> Training:
+    return SupervisedTraining(config, inputs, segmenter, domains, derive_seed(seed, "orientation"))
 
 
 def _target(config: Config, inputs: TrainingInputs) -> Domain:
@@ -94,6 +100,7 @@ _SUPERVISED = (
     "adapt.target_learning_rate",
     "adapt.keep",
     "adapt.extent",
+    "adapt.orientation",
 )
 _ADVERSARIAL = (*_EVERYWHERE, "model.", "pretrain.", "adapt.", "loss.", "attention.")
 

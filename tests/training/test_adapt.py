@@ -39,7 +39,7 @@ def test_discriminator_steps_leave_the_target_alone(inputs: TrainingInputs) -> N
 def test_target_steps_leave_the_discriminator_alone(inputs: TrainingInputs) -> None:
     training = start(inputs)
     before = {name: value.clone() for name, value in training.discriminator.state_dict().items()}
-    training._train_target(torch.arange(0))
+    training._train_target(torch.arange(0), epoch=1)
     assert all(torch.equal(before[name], value) for name, value in training.discriminator.state_dict().items())
 
 
@@ -91,7 +91,7 @@ def test_target_loss_is_the_weighted_sum_of_its_terms(inputs: TrainingInputs) ->
             f"loss__{name}": w for name, w in chosen.items()
         }
         training = start(inputs, adapt__target_steps=1, **settings)
-        return training._train_target(training.inputs.unlabelled[:20]).item()
+        return training._train_target(training.inputs.unlabelled[:20], epoch=1).item()
 
     parts = [first_target_loss(**{name: 1.0}) for name in names]
     total = first_target_loss(**dict(zip(names, factors, strict=True)))
