@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from agsgtl.config import configure
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask, Record, SeedOutcome
+from agsgtl.training.pretrain import source_model_file
 from agsgtl.trial import failed_record
 from agsgtl.tuning.experiment import Experiment, load_experiment
+from agsgtl.tuning.jobs import Job, JobQueue
 from agsgtl.tuning.study import Study, StudyName
 from experiments import write_experiment
 
@@ -76,3 +79,22 @@ def run(
 
 def asks_of(ledger: Ledger, name: StudyName = NAME) -> list[dict]:
     return [folder.ask().model_dump() for folder in ledger.trials(str(name))]
+
+
+def finish(queue: JobQueue, job: Job, scores: Mapping[str, Mapping[int, float | None]]) -> None:
+    """Ends a job as a worker would; `scores` by kind and number, else 0.5; a trial whose score is None diverges."""
+    if job.kind == "source_model":
+        file = source_model_file(queue.ledger.pretrained, job.folder)
+        file.parent.mkdir(parents=True)
+        file.touch()
+    else:
+        folder = TrialFolder(queue.ledger.path / job.folder)
+        ask = folder.ask()
+        score = scores.get(ask.identity.kind, {}).get(ask.identity.number, 0.5)
+        ended = {"reason": "diverged"} if score is None else {"status": "complete", "reason": None, "score": score}
+        ended["outcomes"] = tuple(
+            SeedOutcome(seeds=seeds, score=score, epoch=1, epochs=1, best_score=score, best_epoch=1)
+            for seeds in ask.seeds
+        )
+        folder.write_record(failed_record(ask, "error", "").model_copy(update=ended))
+    queue.done(job)

@@ -44,9 +44,10 @@ class Plan:
         return tuple(method for method in self.methods if method in TUNABLE_BASELINES and method not in self.tuned)
 
     def searched(self, method: str) -> frozenset[str]:
-        """The hyperparameters that the search of a method chose, by their paths; empty where it was not tuned."""
-        distributions = _mapping(_mapping(self.content).get("distributions"))
-        return frozenset(_mapping(distributions.get(method)))
+        """The hyperparameters that a search of the method chose, here or for `confirm.winners`; empty where it was not tuned."""
+        content = _mapping(self.content)
+        here = _mapping(_mapping(content.get("distributions")).get(method))
+        return frozenset(here) | frozenset(_mapping(content.get("searched")).get(method) or ())
 
 
 def read_plan(results: Path) -> Plan:

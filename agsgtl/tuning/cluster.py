@@ -23,7 +23,7 @@ from ray.tune.execution import tune_controller
 from ray.tune.utils.object_cache import _ObjectCache
 
 from agsgtl.errors import UserError
-from agsgtl.tuning.experiment import Resources
+from agsgtl.tuning.experimentfile import Resources
 from agsgtl.tuning.joining import require_joinable, require_reachable
 from agsgtl.tuning.packing import share_of
 from agsgtl.tuning.searcher import LedgerSearcher

@@ -37,7 +37,9 @@ def fixed_choices(experiment: Experiment, pair: str, label_counts: Iterable[int]
     """The methods that are confirmed as they are, at each k."""
     names = [name for name in experiment.file.confirm.methods if name not in experiment.spaces]
     return [
-        Choice(name, pair, count, experiment.base_config(name, count, pair))
+        Choice(
+            name, pair, count, experiment.base_config(name, count, pair), experiment.winners.origin((name, pair, count))
+        )
         for count in sorted(label_counts)
         for name in names
     ]

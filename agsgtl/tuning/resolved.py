@@ -18,7 +18,8 @@ from agsgtl.durable import move_folder, set_aside
 from agsgtl.errors import UserError
 from agsgtl.provenance import versions
 from agsgtl.reporting.ledger import Ledger
-from agsgtl.tuning.experiment import ConfirmSettings, Experiment, SearchSettings
+from agsgtl.tuning.experiment import Experiment
+from agsgtl.tuning.experimentfile import ConfirmSettings, SearchSettings
 from agsgtl.yamlfile import read_yaml
 
 GROWING = (
@@ -28,7 +29,7 @@ GROWING = (
 )
 """Keys that may change while every record keeps its meaning."""
 
-CONFIRM_ONLY = ("confirm.paper_epochs",)
+CONFIRM_ONLY = ("confirm.paper_epochs", "confirm.winners")
 """Keys that touch confirmations alone; each of those is run again if its own configuration is another."""
 
 _BEFORE: Mapping[str, dict[str, Any]] = {
@@ -103,6 +104,7 @@ def write_experiment(
     content["search"]["warnings"] = list(experiment.warnings)
     content |= {
         "distributions": _distributions(experiment),
+        "searched": {name: sorted(experiment.searched(name)) for name in experiment.file.confirm.methods},
         "data": {name: pair.fingerprint for name, pair in experiment.pairs.items()},
         "pair_files": dict(experiment.pair_arguments),
         "concurrency": concurrency,

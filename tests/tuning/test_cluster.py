@@ -16,7 +16,7 @@ from processes import descendants, listening_addresses
 from agsgtl.errors import UserError
 from agsgtl.tuning import cluster
 from agsgtl.tuning.cluster import cluster_slots, local_slots, ray_session
-from agsgtl.tuning.experiment import Resources
+from agsgtl.tuning.experimentfile import Resources
 
 ASK = """
 import sys

@@ -3,14 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from studies import finish
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from agsgtl.reporting.record import Ask, SeedOutcome
-from agsgtl.training.pretrain import source_model_file
-from agsgtl.trial import failed_record
+from agsgtl.reporting.record import Ask
 from agsgtl.tuning.experiment import Experiment, load_experiment
-from agsgtl.tuning.jobs import Job, JobQueue
+from agsgtl.tuning.jobs import JobQueue
 from experiments import SPACE, write_experiment
 
 SEARCHED = {0: 0.1, 1: 0.8, 2: 0.6, 3: 0.7}
@@ -24,30 +23,10 @@ def experiment(folder: Path, **changes: object) -> Experiment:
     )
 
 
-def finish(queue: JobQueue, job: Job, final_scores: dict[int, float | None]) -> None:
-    """Ends a job as a worker would; a final whose score is None diverges."""
-    if job.kind == "source_model":
-        file = source_model_file(queue.ledger.pretrained, job.folder)
-        file.parent.mkdir(parents=True)
-        file.touch()
-    else:
-        folder = TrialFolder(queue.ledger.path / job.folder)
-        ask = folder.ask()
-        scores = {"search": SEARCHED, "final": final_scores}.get(ask.identity.kind, {})
-        score = scores.get(ask.identity.number, 0.5)
-        ended = {"reason": "diverged"} if score is None else {"status": "complete", "reason": None, "score": score}
-        ended["outcomes"] = tuple(
-            SeedOutcome(seeds=seeds, score=score, epoch=1, epochs=1, best_score=score, best_epoch=1)
-            for seeds in ask.seeds
-        )
-        folder.write_record(failed_record(ask, "error", "").model_copy(update=ended))
-    queue.done(job)
-
-
 def run(queue: JobQueue, final_scores: dict[int, float | None], stop_before: str = "nothing") -> list[str]:
     done = []
     while (job := queue.next()) and stop_before not in job.key:
-        finish(queue, job, final_scores)
+        finish(queue, job, {"search": SEARCHED, "final": final_scores})
         done.append(job.key)
     return done
 

@@ -14,7 +14,7 @@ from ray import tune
 from agsgtl.provenance import GpuMemory
 from agsgtl.tuning import packing
 from agsgtl.tuning.cluster import ray_session, run_jobs
-from agsgtl.tuning.experiment import Resources
+from agsgtl.tuning.experimentfile import Resources
 from agsgtl.tuning.jobs import Job
 from agsgtl.tuning.packing import FIRST_EPOCHS, Measured, Packing, fair_share, kind_of
 from agsgtl.tuning.searcher import LedgerSearcher

@@ -1,0 +1,70 @@
+"""The winners of another experiment, to confirm again with something changed: what ablations are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agsgtl.config import Value
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.plan import read_plan
+from agsgtl.reporting.record import Ask, Origin
+
+Cell = tuple[str, str, int]
+"""Method, pair, k."""
+
+
+@dataclass(frozen=True)
+class Winners:
+    """The configurations that an experiment's searches chose, and which paths those searches set, by method."""
+
+    chosen: Mapping[Cell, Ask] = field(default_factory=dict)
+    searched: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def settings(self, cell: Cell) -> dict[str, Value] | None:
+        """Every hyperparameter's value of the winner; None where the method was not tuned."""
+        return dict(self.chosen[cell].config) if cell in self.chosen else None
+
+    def origin(self, cell: Cell) -> Origin | None:
+        """Which trial of which study won."""
+        return self.chosen[cell].origin if cell in self.chosen else None
+
+
+def read_winners(results: Path, key: str) -> Winners:
+    """The winners that a results folder has begun to confirm.
+
+    Raises:
+        UserError: the folder is no experiment's, a document in it is damaged, or it confirmed no winner; `key` is named.
+    """
+    ledger = Ledger(results)
+    if not ledger.experiment_file.exists():
+        raise UserError(f"{key}: {results} holds no experiment.yaml; name a folder that `agsgtl sweep` wrote")
+    asks = (folder.ask() for folder in ledger.confirmations())
+    tuned = [ask for ask in asks if ask is not None and ask.origin is not None and ask.origin.trial is not None]
+    if not tuned:
+        raise UserError(f"{key}: {results} has no confirmed winner yet; let its sweep end first")
+    plan = read_plan(results)
+    return Winners(
+        chosen={(ask.identity.method, ask.identity.pair, _label_count(ask)): ask for ask in tuned},
+        searched={method: plan.searched(method) for method in plan.tuned},
+    )
+
+
+def require_winners(winners: Winners, cells: Sequence[Cell], key: str) -> None:
+    """Refuses cells of tuned methods that have no winner.
+
+    Raises:
+        UserError: names the first such cell.
+    """
+    for method, pair, per_class in cells:
+        if method in winners.searched and (method, pair, per_class) not in winners.chosen:
+            raise UserError(
+                f"{key}: holds no winner of {method} on {pair} with {per_class} labels a class; leave the pair out, or let "
+                "that sweep end first"
+            )
+
+
+def _label_count(ask: Ask) -> int:
+    return int(ask.config["labels.per_class"])

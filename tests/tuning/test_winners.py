@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from quick import QUICK
+from studies import SPACES, end, finish
+
+from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.plan import read_plan
+from agsgtl.reporting.record import Ask
+from agsgtl.tuning import resolved
+from agsgtl.tuning.experiment import Experiment, load_experiment
+from agsgtl.tuning.jobs import JobQueue
+from experiments import write_experiment
+
+TERM = "loss.entropy"
+BASE = {path: value for path, value in QUICK.items() if path not in SPACES["agsgtl"]}
+
+
+@pytest.fixture
+def tuned(tmp_path: Path) -> Ledger:
+    """An experiment whose searches have ended and whose winner is being confirmed."""
+    experiment = load_experiment(write_experiment(tmp_path, SPACES, search__trials=4, search__seeds=[0]))
+    ledger = Ledger(tmp_path / "results" / "tiny")
+    resolved.write_experiment(experiment, ledger, concurrency=2, lease=0, cells=[])
+    run(experiment, ledger)
+    return ledger
+
+
+def run(experiment: Experiment, ledger: Ledger) -> None:
+    queue = JobQueue(experiment, ledger, concurrency=2)
+    while job := queue.next():
+        folder = TrialFolder(ledger.path / job.folder)
+        if job.kind == "trial" and folder.ask().identity.kind == "search":
+            end(folder, folder.ask())
+            queue.done(job)
+        else:
+            finish(queue, job, {})
+    assert queue.is_finished
+
+
+def ablation(folder: Path, winners: Path, **changes: object) -> Experiment:
+    settings = {"confirm__winners": str(winners), "confirm__methods": ["agsgtl", "lda"], "confirm__seeds": [41]}
+    return load_experiment(write_experiment(folder, {}, name="ablation", **{**settings, **changes}))
+
+
+def asks_of(ledger: Ledger) -> dict[str, Ask]:
+    asks = [folder.ask() for folder in ledger.confirmations()]
+    return {ask.identity.method: ask for ask in asks if ask.identity.number == 41}
+
+
+def test_an_ablation_confirms_the_winner_with_its_own_settings_laid_over(tmp_path: Path, tuned: Ledger) -> None:
+    ledger = Ledger(tmp_path / "results" / "ablation")
+    experiment = ablation(tmp_path, tuned.path, trial={**BASE, TERM: 0.0})
+    run(experiment, ledger)
+    before, after = asks_of(tuned)["agsgtl"], asks_of(ledger)["agsgtl"]
+    assert after.config == {**before.config, TERM: 0.0}
+    assert after.origin == before.origin
+    assert asks_of(ledger)["lda"].origin is None
+
+
+def test_tables_know_what_the_search_chose_and_what_the_ablation_set(tmp_path: Path, tuned: Ledger) -> None:
+    experiment = ablation(tmp_path, tuned.path, trial={**BASE, TERM: 0.0})
+    ledger = Ledger(tmp_path / "results" / "ablation")
+    resolved.write_experiment(experiment, ledger, concurrency=2, lease=0, cells=[])
+    assert read_plan(ledger.path).searched("agsgtl") == set(SPACES["agsgtl"]) - {TERM}
+    assert read_plan(tuned.path).searched("agsgtl") == set(SPACES["agsgtl"])
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_without_a_winner_is_refused_in_one_line(tmp_path: Path, exists: bool) -> None:
+    other = tmp_path / "results" / "other"
+    if exists:
+        other.mkdir(parents=True)
+        (other / "experiment.yaml").write_text("name: other\n")
+    with pytest.raises(UserError, match=r"confirm\.winners: .* (no confirmed winner yet|holds no experiment\.yaml)"):
+        ablation(tmp_path, other)
+
+
+def test_a_label_count_that_was_not_tuned_is_refused(tmp_path: Path, tuned: Ledger) -> None:
+    with pytest.raises(UserError, match="holds no winner of agsgtl on tiny with 2 labels a class"):
+        ablation(tmp_path, tuned.path, trial={**BASE, "labels.per_class": 2})
