@@ -1,0 +1,129 @@
+"""Which selection rule picks the better trials: all of them on the same trained weights, judged without test labels.
+
+    python -m benchmarks.selection results/EXPERIMENT [--methods agsgtl,fine_tune]
+
+Every complete search trial of a finished sweep still has its weights. Each rule scores them anew, as the mean over the
+trial's seeds, and is judged by the macro F1 on the rest of the development pool: the pixels that are neither test pixels nor
+drawn for training or validation by that seed. What a rule reads: the v validation pixels a class, or no label at all.
+
+    validation_f1           macro F1 on the validation pixels: `search.select: target_validation`
+    validation_probability  mean softmax probability of their true class
+    validation_likelihood   minus their cross entropy
+    negative_entropy        minus the mean entropy at unlabelled pixels
+    agreement               part of all pixels whose class is the same in all eight orientations of the scene
+    joint                   mean rank by validation_f1, validation_probability and agreement
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import rankdata, spearmanr
+from torch import Tensor
+
+from agsgtl.config import configure
+from agsgtl.data.labels import draw_labels
+from agsgtl.data.mapped import map_pair
+from agsgtl.evaluation.metrics import macro_f1
+from agsgtl.evaluation.selection import confusion_counts, negative_entropy
+from agsgtl.models import folded
+from agsgtl.models.networks import Segmenter, build_segmenter
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Record
+from agsgtl.training import checkpoint
+from agsgtl.training.inputs import LabelledPixels, normalised_cubes
+from agsgtl.training.losses import at_pixels
+from agsgtl.training.orientation import Orientation
+
+JOINED: Final = ("validation_f1", "validation_probability", "agreement")
+RULES: Final = (*JOINED, "validation_likelihood", "negative_entropy", "joint")
+JUDGE: Final = "development_f1"
+ORIENTATIONS: Final = [
+    Orientation(flipped, transposed) for flipped in ((), (2,), (3,), (2, 3)) for transposed in (False, True)
+]
+
+
+def scored_trials(results: Path, study: str) -> pd.DataFrame:
+    """One row a complete trial of a study: its number, its score by every rule, and what it is worth."""
+    rows = []
+    for folder in Ledger(results).trials(study):
+        record = folder.record()
+        if record is not None and record.status == "complete":
+            seeds = pd.DataFrame(_of_seeds(results, folder, record))
+            rows.append({"number": record.identity.number} | seeds.mean().to_dict())
+    trials = pd.DataFrame(rows)
+    trials["joint"] = np.mean([rankdata(trials[rule]) for rule in JOINED], axis=0)
+    return trials
+
+
+def _of_seeds(results: Path, folder: TrialFolder, record: Record) -> Iterator[dict[str, float]]:
+    config, pair = configure(record.config, origin=str(folder.path)), map_pair(results, record.identity.pair)
+    _, cube = normalised_cubes(pair, config.data.normalisation, "cpu")
+    weights, _ = checkpoint.load(folder.checkpoint / "best.safetensors")
+    for index, outcome in enumerate(record.outcomes):
+        segmenter = build_segmenter(config, cube.shape[1], pair.classes, seed=0).eval()
+        segmenter.load_state_dict(checkpoint.under(str(index), weights))
+        draw = draw_labels(pair, config.labels.per_class, config.labels.validation_per_class, outcome.seeds.labels)
+        rest = pair.development_labels * ((draw.target_train == 0) & (draw.target_validation == 0))
+        yield _scores(segmenter, cube, LabelledPixels.of(draw.target_validation, "cpu"), LabelledPixels.of(rest, "cpu"))
+
+
+@torch.no_grad()
+def _scores(segmenter: Segmenter, cube: Tensor, validation: LabelledPixels, rest: LabelledPixels) -> dict[str, float]:
+    logits = folded.logits(segmenter, cube)
+    judged = at_pixels(logits, validation.pixels)
+    log_probabilities = judged.log_softmax(dim=1)[torch.arange(len(judged)), validation.labels]
+    classes = torch.stack([seen.undone(folded.logits(segmenter, seen.of(cube))).argmax(dim=1) for seen in ORIENTATIONS])
+    return {
+        "validation_f1": macro_f1(confusion_counts(judged, validation.labels).numpy()),
+        "validation_probability": log_probabilities.exp().mean().item(),
+        "validation_likelihood": log_probabilities.mean().item(),
+        "negative_entropy": negative_entropy(at_pixels(logits, torch.arange(cube[0, 0].numel()))).item(),
+        "agreement": (classes == classes[:1]).all(dim=0).float().mean().item(),
+        JUDGE: macro_f1(confusion_counts(at_pixels(logits, rest.pixels), rest.labels).numpy()),
+    }
+
+
+def judged_rules(trials: pd.DataFrame) -> pd.DataFrame:
+    """Per rule: Spearman's correlation with the judge, and the regret: the best trial's worth minus the chosen one's."""
+    best = trials[JUDGE].max()
+    return pd.DataFrame(
+        {
+            rule: {
+                "correlation": spearmanr(trials[rule], trials[JUDGE]).statistic,
+                "regret": best - trials[JUDGE][trials[rule].idxmax()],
+            }
+            for rule in RULES
+        }
+    ).T
+
+
+def main() -> None:
+    """Prints a line a rule and method: means over the pairs, and the regret on each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--methods", default="agsgtl,fine_tune")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    studies = Ledger(arguments.results).studies()
+    print("| method | rule | rank correlation | regret | regret by study |\n|---|---|---|---|---|")
+    for method, group in itertools.groupby(sorted(studies), key=lambda study: study.split("/")[0]):
+        if method not in arguments.methods.split(","):
+            continue
+        tables = {study: judged_rules(scored_trials(arguments.results, study)) for study in group}
+        for rule in RULES:
+            of_rule = pd.DataFrame({study: table.loc[rule] for study, table in tables.items()})
+            correlation, regret = of_rule.mean(axis=1)
+            by_study = ", ".join(f"{value:.3f}" for value in of_rule.loc["regret"])
+            print(f"| {method} | {rule} | {correlation:.2f} | {regret:.3f} | {by_study} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
