@@ -113,6 +113,14 @@ class AdaptSettings(_Group):
         "mirror images), drawn anew",
         "Cohen and Welling 2016, Group Equivariant Convolutional Networks, section 4.2",
     )
+    ema_decay: float = _setting(
+        0.0,
+        "what is judged and kept is the exponential moving average of the weights over the steps, with this decay; 0: the "
+        "weights themselves",
+        "Tarvainen and Valpola 2017, Mean teachers are better role models, section 2",
+        0.0,
+        0.9999,
+    )
     keep: Literal["last", "best_validation", "lowest_target_ce"] = _setting(
         "last",
         "the epoch whose weights and score count: the last; the best by the selection rule's validation score; the "

@@ -18,6 +18,7 @@ from agsgtl.models import folded
 from agsgtl.models.moments import Moments
 from agsgtl.models.networks import Discriminator, Segmenter
 from agsgtl.seeds import derive_seed
+from agsgtl.training.averaging import Averaged
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.extent import Part, SourceParts, logits_in_windows, target_part
 from agsgtl.training.inputs import TrainingInputs
@@ -54,6 +55,7 @@ class AdversarialTraining(Training):
         self.settings, self.loss, self.attention = config.adapt, config.loss, config.attention
         self.target, self.discriminator, self.seed = target, discriminator, seed
         target.classifier.requires_grad_(self.settings.train_classifier)
+        self.averaged = Averaged(target, self.settings.ema_decay)
         trained = [parameter for parameter in target.parameters() if parameter.requires_grad]
         self.target_optimizer = torch.optim.Adam(trained, lr=self.settings.target_learning_rate, fused=True)
         self.discriminator_optimizer = torch.optim.Adam(
@@ -141,16 +143,17 @@ class AdversarialTraining(Training):
             (weight.unlabelled_adversarial, lambda: none_target(at_pixels(judged, unlabelled))),
         )
         loss = _step(self.target_optimizer, loss)
+        self.averaged.update()
         if self._watches_target_ce():
             self.target_features = self._inference_features()
             self.target_ce.append(super().target_cross_entropy())
         return loss
 
     def target_logits(self) -> Tensor:
-        """Logits (1, K, H, W) of the target in inference, from the features that the next epoch starts from."""
+        """Logits (1, K, H, W) of the target in inference, where possible from the features that the next epoch starts from."""
         with torch.no_grad(), self.precision:
-            if self.part.maps is not self.inputs.target_cube:
-                return folded.logits(self.target.eval(), self.inputs.target_cube)
+            if self.averaged.is_apart or self.part.maps is not self.inputs.target_cube:
+                return folded.logits(self.averaged.judged.eval(), self.inputs.target_cube)
             return self.target.classifier(self.target_features)  # type: ignore[no-any-return]
 
     def target_logits_at(self, pixels: Tensor) -> Tensor:
@@ -158,12 +161,12 @@ class AdversarialTraining(Training):
         if self.settings.extent == "scene":
             return super().target_logits_at(pixels)
         with self.precision:
-            return logits_in_windows(self.config, self.target, self.inputs.target_cube, pixels)
+            return logits_in_windows(self.config, self.averaged.judged, self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene by the target segmenter in inference."""
         with torch.no_grad(), self.precision:
-            return folded.logits(self.target.eval(), self.inputs.source_cube)
+            return folded.logits(self.averaged.judged.eval(), self.inputs.source_cube)
 
     def has_converged(self) -> bool:
         """Whether the early stop's losses were low for `adapt.early_stop_patience` epochs in a row."""
@@ -174,18 +177,18 @@ class AdversarialTraining(Training):
         return float(np.mean(self.target_ce)) if self.target_ce else super().target_cross_entropy()
 
     def weights(self) -> Tensors:
-        """A copy of the target segmenter's weights."""
-        return snapshot(self.target)
+        """A copy of the target segmenter's weights, averaged where they are."""
+        return snapshot(self.averaged.judged)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Gives the target segmenter such weights."""
-        self.target.load_state_dict(dict(weights))
+        """Gives the target segmenter, the averaged one where there is one, such weights."""
+        self.averaged.judged.load_state_dict(dict(weights))
         self.target_features = self._inference_features()
 
     def state(self) -> Tensors:
         """Both networks, both optimisers, and how long the losses have been low."""
         return {
-            **prefixed("target", snapshot(self.target)),
+            **prefixed("target", self.averaged.state()),
             **prefixed("discriminator", snapshot(self.discriminator)),
             **prefixed("target_optimizer", optimizer_tensors(self.target_optimizer)),
             **prefixed("discriminator_optimizer", optimizer_tensors(self.discriminator_optimizer)),
@@ -198,7 +201,8 @@ class AdversarialTraining(Training):
         load_optimizer_tensors(self.target_optimizer, under("target_optimizer", state))
         load_optimizer_tensors(self.discriminator_optimizer, under("discriminator_optimizer", state))
         self.low_epochs = state["low_epochs"].clone()
-        self.load_weights(under("target", state))
+        self.averaged.load_state(under("target", state))
+        self.target_features = self._inference_features()
 
     def _gated_features(self, features: Tensor) -> Tensor:
         if not self.attention.target:

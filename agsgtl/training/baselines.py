@@ -13,6 +13,7 @@ from torch import Tensor
 from agsgtl.config import Config
 from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter
+from agsgtl.training.averaging import Averaged
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.extent import Part, logits_in_windows
 from agsgtl.training.inputs import TrainingInputs
@@ -41,6 +42,7 @@ class SupervisedTraining(Training):
     ) -> None:
         super().__init__(inputs, config.adapt.epochs if domains else 0)
         self.config, self.segmenter, self.domains, self.seed = config, segmenter, domains, seed
+        self.averaged = Averaged(segmenter, config.adapt.ema_decay)
         self.optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.adapt.target_learning_rate, fused=True)
         self.precision = autocast(config)
 
@@ -63,6 +65,7 @@ class SupervisedTraining(Training):
         loss = torch.stack(losses).sum()
         loss.backward()
         self.optimizer.step()
+        self.averaged.update()
         return loss.detach()
 
     def target_logits(self) -> Tensor:
@@ -74,7 +77,7 @@ class SupervisedTraining(Training):
         if self.config.adapt.extent == "scene":
             return super().target_logits_at(pixels)
         with self.precision:
-            return logits_in_windows(self.config, self.segmenter, self.inputs.target_cube, pixels)
+            return logits_in_windows(self.config, self.averaged.judged, self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene in inference."""
@@ -83,23 +86,23 @@ class SupervisedTraining(Training):
     @torch.no_grad()
     def _logits(self, cube: Tensor) -> Tensor:
         with self.precision:
-            return folded.logits(self.segmenter.eval(), cube)
+            return folded.logits(self.averaged.judged.eval(), cube)
 
     def weights(self) -> Tensors:
-        """A copy of the segmenter's weights."""
-        return snapshot(self.segmenter)
+        """A copy of the segmenter's weights, averaged where they are."""
+        return snapshot(self.averaged.judged)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Gives the segmenter such weights."""
-        self.segmenter.load_state_dict(dict(weights))
+        """Gives the segmenter, the averaged one where there is one, such weights."""
+        self.averaged.judged.load_state_dict(dict(weights))
 
     def state(self) -> Tensors:
         """The segmenter and its optimiser."""
-        return prefixed("segmenter", self.weights()) | prefixed("optimizer", optimizer_tensors(self.optimizer))
+        return prefixed("segmenter", self.averaged.state()) | prefixed("optimizer", optimizer_tensors(self.optimizer))
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from such a state."""
-        self.load_weights(under("segmenter", state))
+        self.averaged.load_state(under("segmenter", state))
         load_optimizer_tensors(self.optimizer, under("optimizer", state))
 
 
