@@ -21,6 +21,7 @@ COLUMN_IN, PAGE_IN = 3.5, 7.16
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Okabe and Ito 2008, Color Universal Design, strongest first; markers tell apart what colours might not."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 FORMATS = ("png", "pdf")
 
 _Arguments = ParamSpec("_Arguments")
@@ -97,6 +98,11 @@ def colour_of(index: int) -> str:
 def marker_of(index: int) -> str:
     """The marker of the i-th series."""
     return MARKERS[index % len(MARKERS)]
+
+
+def line_of(index: int) -> str | tuple[int, tuple[float, ...]]:
+    """The line style of the i-th series."""
+    return LINES[index % len(LINES)]
 
 
 def fold_title(title: str, width_in: float = COLUMN_IN) -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from agsgtl.config import HYPERPARAMETERS
-from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, colour_of, fold_title, marker_of, new_figure, styled
+from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, colour_of, fold_title, line_of, marker_of, new_figure, styled
 
 _COLOURS = "viridis"
 _LOG_FROM = 50.0
@@ -134,7 +134,7 @@ def plot_learning_curves(
         if not points:
             continue
         epochs, scores = zip(*points, strict=True)
-        axis.plot(epochs, scores, color=colour_of(index), label=name)
+        axis.plot(epochs, scores, color=colour_of(index), linestyle=line_of(index), label=name)
         at = dict(points).get(kept.get(name, -1))
         if at is not None:
             axis.plot(kept[name], at, "o", color=colour_of(index), fillstyle="none", markersize=7, markeredgewidth=1.2)

@@ -106,7 +106,10 @@ def t_interval(values: Sequence[float] | Vector, level: float = LEVEL) -> Interv
 
 
 def bca_interval(values: Sequence[float] | Vector, level: float = LEVEL) -> Interval | None:
-    """The bias-corrected and accelerated bootstrap interval of the mean (Efron 1987), seed fixed; None below n = 20."""
+    """The bias-corrected and accelerated bootstrap interval of the mean (Efron 1987), seed fixed; None below n = 20.
+
+    At n = 20 it covers the mean of normal values 92.5 % of the time, and less below: hence the t interval beside it.
+    """
     if len(values) < BCA_FROM or np.ptp(values) == 0:
         return None
     rng = np.random.default_rng(_SEED)
