@@ -35,12 +35,12 @@ from agsgtl.evaluation.metrics import macro_f1
 from agsgtl.evaluation.selection import confusion_counts, negative_entropy
 from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter, build_segmenter
+from agsgtl.models.orientation import Orientation
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Record
 from agsgtl.training import checkpoint
 from agsgtl.training.inputs import LabelledPixels, normalised_cubes
 from agsgtl.training.losses import at_pixels
-from agsgtl.training.orientation import Orientation
 
 JOINED: Final = ("validation_f1", "validation_probability", "agreement")
 RULES: Final = (*JOINED, "validation_likelihood", "negative_entropy", "joint")
@@ -80,7 +80,8 @@ def _scores(segmenter: Segmenter, cube: Tensor, validation: LabelledPixels, rest
     logits = folded.logits(segmenter, cube)
     judged = at_pixels(logits, validation.pixels)
     log_probabilities = judged.log_softmax(dim=1)[torch.arange(len(judged)), validation.labels]
-    classes = torch.stack([seen.undone(folded.logits(segmenter, seen.of(cube))).argmax(dim=1) for seen in ORIENTATIONS])
+    seen_by = folded.composed(segmenter)
+    classes = torch.stack([seen_by(cube, seen=orientation).argmax(dim=1) for orientation in ORIENTATIONS])
     return {
         "validation_f1": macro_f1(confusion_counts(judged, validation.labels).numpy()),
         "validation_probability": log_probabilities.exp().mean().item(),

@@ -24,16 +24,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agsgtl.models.attention import LEAKY_SLOPE, SpatialAttention
+from agsgtl.models.convolution import convolved
 from agsgtl.models.moments import Moments, normed_map
 from agsgtl.models.networks import Body, Discriminator, Segmenter, ShallowBody
+from agsgtl.models.orientation import AS_IT_LIES, Orientation
 
 BLOCK: Final = 4096
 """Pixels of a block of a gate: a hundred channels of them fit into the cache of a processor's core."""
 
 
-def features(body: Body, maps: Tensor) -> Tensor:
-    """`body(maps)`: the feature map (n, width, H, W)."""
-    return Folded.of(body)(maps) if isinstance(body, ShallowBody) else body(maps)
+def features(body: Body, maps: Tensor, seen: Orientation = AS_IT_LIES) -> Tensor:
+    """`seen.undone(body(seen.of(maps)))`: the feature map (n, width, H, W)."""
+    return Folded.of(body)(maps, seen=seen) if isinstance(body, ShallowBody) else seen.undone(body(seen.of(maps)))
 
 
 def logits(network: Segmenter | Discriminator, maps: Tensor) -> Tensor:
@@ -42,9 +44,13 @@ def logits(network: Segmenter | Discriminator, maps: Tensor) -> Tensor:
 
 
 class Composed(Protocol):
-    """A network as a function from maps to logits; `patches` are the maps' moments where they are known."""
+    """A network as a function from maps to logits.
 
-    def __call__(self, maps: Tensor, patches: Moments | None = None) -> Tensor:
+    `patches` are the maps' moments where they are known; the network looks at the maps in the orientation `seen`, and what it
+    gives lies as the maps do.
+    """
+
+    def __call__(self, maps: Tensor, patches: Moments | None = None, seen: Orientation = AS_IT_LIES) -> Tensor:
         """The logits (n, classes, H, W)."""
 
 
@@ -52,7 +58,7 @@ def composed(network: Segmenter | Discriminator) -> Composed:
     """The network as a function that is good for one step: its weights are composed once, here."""
     if isinstance(network.body, ShallowBody):
         return Folded.of(network.body, network.classifier)
-    return lambda maps, patches=None: network(maps)
+    return lambda maps, patches=None, seen=AS_IT_LIES: seen.undone(network(seen.of(maps)))
 
 
 def patches(network: Segmenter | Discriminator, maps: Tensor) -> Moments | None:
@@ -103,14 +109,14 @@ class Folded:
                 deep=torch.einsum("ai,qij->qaj", to_fine, to_coarse.unflatten(0, (4, -1))).flatten(0, 1).T,
             )
 
-    def __call__(self, maps: Tensor, patches: Moments | None = None) -> Tensor:
+    def __call__(self, maps: Tensor, patches: Moments | None = None, seen: Orientation = AS_IT_LIES) -> Tensor:
         """Features, or the head's logits, (n, C, H, W), channels last in memory."""
-        fine = _encoded(self.body.encoder1, maps, patches)
+        fine = _encoded(self.body.encoder1, maps, patches, seen)
         coarse = _encoded(self.body.encoder5, functional.max_pool2d(fine, 2))
         deep = functional.max_pool2d(coarse, 2)
         lifted = _up(_rows(deep) @ self.deep, deep, coarse) + torch.addmm(self.coarse_bias, _rows(coarse), self.coarse)
         result = _up(lifted, coarse, fine) + torch.addmm(self.fine_bias, _rows(fine), self.fine)
-        return result.reshape(len(fine), *fine.shape[-2:], -1).permute(0, 3, 1, 2)
+        return seen.undone(result.reshape(len(fine), *fine.shape[-2:], -1).permute(0, 3, 1, 2))
 
 
 def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
@@ -131,15 +137,20 @@ def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
     return opened.reshape(len(maps), 1, *maps.shape[-2:])  # type: ignore[no-any-return]
 
 
-def _encoded(encoder: nn.Sequential, maps: Tensor, patches: Moments | None = None) -> Tensor:
-    """`encoder(maps)`, each batch norm composed with its convolution where its statistics are known before."""
+def _encoded(
+    encoder: nn.Sequential, maps: Tensor, patches: Moments | None = None, seen: Orientation = AS_IT_LIES
+) -> Tensor:
+    """`encoder(seen.of(maps))`, each batch norm composed with its convolution where its statistics are known before.
+
+    The first convolution's kernels are laid otherwise, and not its input, which has the most channels of all.
+    """
     for convolution, norm in _convolutions(encoder):
-        if norm.training and patches is None:
-            maps = norm(convolution(maps))
-        else:
-            weight, bias = normed_map(convolution.weight, convolution.bias, norm, patches)
-            maps = functional.conv2d(maps, weight, bias, padding=1)
-        maps, patches = maps.relu_(), None
+        weight, bias, is_composed = convolution.weight, convolution.bias, not norm.training or patches is not None
+        if is_composed:
+            weight, bias = normed_map(weight, bias, norm, patches)
+        maps = seen.of(convolved(convolution, maps, seen.undone(weight), bias))
+        maps = (maps if is_composed else norm(maps)).relu_()
+        patches, seen = None, AS_IT_LIES
     return maps
 
 

@@ -17,13 +17,14 @@ from agsgtl.config import Config
 from agsgtl.models import folded
 from agsgtl.models.moments import Moments
 from agsgtl.models.networks import Discriminator, Segmenter
+from agsgtl.models.orientation import Orientation
 from agsgtl.seeds import derive_seed
 from agsgtl.training.averaging import Averaged
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.extent import Part, SourceParts, logits_in_windows, target_part
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import all_target, at_pixels, cross_entropy, entropy, none_target, weighted_sum
-from agsgtl.training.orientation import Orientation, drawn_orientation
+from agsgtl.training.orientation import drawn_orientation
 from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
 
@@ -131,7 +132,7 @@ class AdversarialTraining(Training):
         labelled, weight = self.part.labelled, self.loss
         self.target.train()
         with self.precision:
-            features = orientation.undone(folded.features(self.target.body, orientation.of(self.part.maps)))
+            features = folded.features(self.target.body, self.part.maps, orientation)
             judged = self._gated_logits(folded.logits(self.discriminator, self._gated_features(features)))
         loss = weighted_sum(
             (weight.adversarial, lambda: cross_entropy(at_pixels(judged, labelled.pixels), labelled.labels)),

@@ -13,12 +13,13 @@ from torch import Tensor
 from agsgtl.config import Config
 from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter
+from agsgtl.models.orientation import Orientation
 from agsgtl.training.averaging import Averaged
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.extent import Part, logits_in_windows
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
-from agsgtl.training.orientation import Orientation, drawn_orientation
+from agsgtl.training.orientation import drawn_orientation
 from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
 
@@ -59,7 +60,7 @@ class SupervisedTraining(Training):
         self.optimizer.zero_grad()
         with self.precision:
             segment = folded.composed(self.segmenter)
-            maps = [orientation.undone(segment(orientation.of(part.maps))) for part in parts]
+            maps = [segment(part.maps, seen=orientation) for part in parts]
             logits = [at_pixels(one, part.labelled.pixels) for one, part in zip(maps, parts, strict=True)]
         losses = [cross_entropy(rows, part.labelled.labels) for rows, part in zip(logits, parts, strict=True)]
         loss = torch.stack(losses).sum()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from agsgtl.config import configure
 from agsgtl.models import folded
 from agsgtl.models.networks import Discriminator, Segmenter, build_discriminator, build_segmenter
+from agsgtl.models.orientation import Orientation
 
 SIZES = [(12, 12), (13, 11), (14, 15), (7, 6)]  # multiples of four, odd at one pooling, at the other, at both
 
@@ -28,9 +29,9 @@ def scrambled(network: nn.Module) -> nn.Module:
     return network
 
 
-def networks(**overrides: object) -> tuple[Segmenter, Discriminator]:
+def networks(bands: int = 5, **overrides: object) -> tuple[Segmenter, Discriminator]:
     config = quick_config(model__width=4, model__discriminator_width=6, **overrides)
-    segmenter, discriminator = build_segmenter(config, 5, 3, seed=0), build_discriminator(config, 3, seed=1)
+    segmenter, discriminator = build_segmenter(config, bands, 3, seed=0), build_discriminator(config, 3, seed=1)
     return scrambled(segmenter), scrambled(discriminator)  # type: ignore[return-value]
 
 
@@ -87,6 +88,27 @@ def test_the_segmenters_logits_agree() -> None:
     segmenter, _ = networks()
     cube = torch.randn(1, 5, 13, 9, dtype=torch.float64)
     torch.testing.assert_close(folded.logits(segmenter.eval(), cube), segmenter(cube), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("bands", [5, 36])  # more than 9 a feature: the first convolution's gradient is taken by hand
+@pytest.mark.parametrize("seen", [Orientation((2,)), Orientation((3,), transposed=True)])
+def test_an_orientation_of_the_kernels_is_one_of_the_scene(
+    size: tuple[int, int], bands: int, seen: Orientation
+) -> None:
+    plain, _ = networks(bands)
+    composed = copy.deepcopy(plain)
+    cube = torch.randn(1, bands, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    expected = seen.undone(plain(seen.of(cube)))
+    got = folded.composed(composed)(cube, seen=seen)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+    for output in (expected, got):
+        (output * weights).sum().backward()
+    for before, after in zip(plain.body.parameters(), composed.body.parameters(), strict=True):
+        torch.testing.assert_close(after.grad, before.grad, rtol=1e-7, atol=1e-9)
+    for before, after in zip(plain.body.buffers(), composed.body.buffers(), strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10)
 
 
 def test_the_depthwise_family_is_run_as_it_is() -> None:
