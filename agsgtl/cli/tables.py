@@ -18,7 +18,7 @@ ENDINGS = {"csv": "csv", "md": "md", "latex": "tex", "html": "html"}
 NUMBERS_DIFFER = 2
 VIEWS = (
     *("methods", "classes", "labels", "ablation"),
-    *("intervals", "comparisons", "ranks", "spread", "selection", "importances"),
+    *("intervals", "comparisons", "ranks", "spread", "selection", "importances", "cost"),
 )
 EVALUATORS = ("ped_anova", "fanova")
 

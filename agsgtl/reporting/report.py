@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from agsgtl.durable import replace_bytes
 from agsgtl.reporting.confirmed import Confirmed, confirmed_of
+from agsgtl.reporting.cost import cost_tables
 from agsgtl.reporting.explain import command_for
 from agsgtl.reporting.export import render
 from agsgtl.reporting.figures import draw_all
@@ -104,6 +105,7 @@ def _sections(confirmed: Confirmed, importances: pd.DataFrame | None) -> list[Se
     studies = search_studies(confirmed.frame)
     if importances is not None and studies:
         documents.append(("importances", "Importances", importance_tables(importances, studies)))
+    documents.append(("cost", "Cost", cost_tables(confirmed.frame)))
     return [Section(key, title, _safe(render(document, "html"))) for key, title, document in documents]
 
 

@@ -11,6 +11,7 @@ from agsgtl.errors import UserError, did_you_mean
 from agsgtl.reporting.ablation import ablation_table
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell
 from agsgtl.reporting.confirmed import Confirmed, read_confirmed
+from agsgtl.reporting.cost import cost_tables
 from agsgtl.reporting.layout import Block, Document, Sentences, Text, cell_text, lay_out
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.marks import mark_cells
@@ -25,6 +26,7 @@ from agsgtl.reporting.statviews import (
     spread_tables,
 )
 from agsgtl.reporting.table import build_table, known_metric
+from agsgtl.reporting.tidy import collect
 from agsgtl.reporting.vaultlog import read_openings
 
 _SUMMARY = ("overall_accuracy", "balanced_accuracy", "macro_f1", "mean_iou", "kappa")
@@ -42,7 +44,7 @@ def build_view(
     Args:
         results: folders that sweeps wrote.
         view: one of `NAMES`; `methods` is the table.
-        metric: default macro F1; `classes` and `importances` have no use for it.
+        metric: default macro F1; `classes`, `importances` and `cost` have no use for it.
         reference: the experiment that ablations are compared with; default the first of `results` that has a part in it.
         importances: for the view of that name, from `tuning.importances`.
 
@@ -58,6 +60,8 @@ def build_view(
     if view == "importances":
         studies = sorted({study for path in results for study in Ledger(path).studies()})
         return importance_tables(importances if importances is not None else NO_IMPORTANCES, studies)
+    if view == "cost":
+        return cost_tables(collect(results))
     confirmed, chosen = read_confirmed(results), known_metric(metric or "macro_f1")
     return ablation_table(confirmed, chosen, reference) if view == "ablation" else VIEWS[view](confirmed, chosen)
 
@@ -117,5 +121,5 @@ VIEWS: Mapping[str, Callable[[Confirmed, str], Document]] = {
     "selection": selection_tables,
 }
 
-NAMES = ("methods", *VIEWS, "ablation", "importances")
+NAMES = ("methods", *VIEWS, "ablation", "importances", "cost")
 """Every view that a user may ask for."""

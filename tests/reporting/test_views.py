@@ -168,3 +168,16 @@ def test_an_ablation_needs_two_settings_and_a_known_reference(demo: Path, tmp_pa
         build_view([folder, tmp_path / "other"], "ablation", reference="othr")
     with pytest.raises(UserError, match="did you mean 'classes'"):
         build_view([folder], "class")
+
+
+def test_cost_counts_each_trial_once_by_method_and_part(tmp_path: Path) -> None:
+    write_search(tmp_path / "demo", "agsgtl", [0.5, 0.6])  # two trials of two seeds, 2 s each
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.6}, trials=2)
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5})
+    block = build_view([tmp_path / "demo"], "cost").blocks[0]
+    assert [[text.text for text in line] for line in block.lines] == [
+        ["agsgtl", "search", "2", "0", "0", "0.00", "40.0", "2.0", "100"],
+        ["agsgtl", "confirm", "2", "0", "0", "0.00", "40.0", "2.0", "100"],
+        ["lda", "confirm", "1", "0", "0", "0.00", "20.0", "2.0", "100"],
+        ["all", "", "5", "0", "0", "0.00", "100.0", "2.0", "100"],
+    ]
