@@ -2,8 +2,9 @@
 
     python -m benchmarks.reference results/indian_pines [results/OTHER ...]
 
-Weights, cubes, class maps and the search trials' epochs stay behind: they are large, and the commands in an
-experiment's `ask.json` make them again. Figures and reports are copied as `agsgtl figures` and `agsgtl report` left them.
+Weights, cubes and class maps stay behind: they are large, and `agsgtl explain` gives the commands that make them again.
+What is packed is a ledger: copied back to `results/`, a sweep that had not ended goes on from it, on another machine too, and an
+experiment can name it as `confirm.winners`. Figures and reports are copied as `agsgtl figures` and `agsgtl report` left them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 REFERENCE: Final = Path(__file__).resolve().parent.parent / "results" / "reference"
 LEDGER: Final = ("experiment.yaml", "vault.jsonl", "report.html")
 """Files of an experiment's folder itself."""
-RECORD: Final = ("ask.json", "record.json", "scores.json")
+RECORD: Final = ("ask.json", "progress.jsonl", "record.json", "scores.json")
 """Files of a trial."""
 MADE: Final = (".md", ".csv", ".tex", ".png")
 """Kinds of tables and figures that are small enough to keep."""
@@ -29,9 +30,8 @@ def packed_files(results: Path) -> Iterator[Path]:
         inside = path.relative_to(results)
         is_own = len(inside.parts) == 1 and inside.name in LEDGER
         is_record = inside.name in RECORD
-        is_curve = inside.parts[0] == "confirm" and inside.name == "progress.jsonl"
         is_made = inside.parts[0] in ("tables", "figures") and inside.suffix in MADE
-        if is_own or is_record or is_curve or is_made:
+        if is_own or is_record or is_made:
             yield path
 
 
