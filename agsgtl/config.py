@@ -200,7 +200,7 @@ class RuntimeSettings(_Group):
     )
     precision: Literal["float32", "bfloat16"] = _setting(
         "float32",
-        "number format of convolutions and matrix products; bfloat16 is faster, and rounds (benchmarks/README.md)",
+        "number format of convolutions and matrix products; bfloat16 is faster on devices that have it, and rounds (benchmarks/README.md)",
         _OURS,
     )
 
