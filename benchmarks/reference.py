@@ -20,8 +20,10 @@ LEDGER: Final = ("experiment.yaml", "vault.jsonl", "report.html")
 """Files of an experiment's folder itself."""
 RECORD: Final = ("ask.json", "progress.jsonl", "record.json", "scores.json")
 """Files of a trial."""
-MADE: Final = (".md", ".csv", ".tex", ".png")
-"""Kinds of tables and figures that are small enough to keep."""
+TABLES: Final = (".md", ".csv", ".tex")
+"""Kinds of tables that are kept."""
+PICTURES: Final = ("map_", "curves_", "importances_", "ranks_")
+"""Figures that are kept, as PNG; the report holds some of the others, `agsgtl figures` makes them all."""
 
 
 def packed_files(results: Path) -> Iterator[Path]:
@@ -30,8 +32,9 @@ def packed_files(results: Path) -> Iterator[Path]:
         inside = path.relative_to(results)
         is_own = len(inside.parts) == 1 and inside.name in LEDGER
         is_record = inside.name in RECORD
-        is_made = inside.parts[0] in ("tables", "figures") and inside.suffix in MADE
-        if is_own or is_record or is_made:
+        is_table = inside.parts[0] == "tables" and inside.suffix in TABLES
+        is_picture = inside.suffix == ".png" and inside.name.startswith(PICTURES)
+        if is_own or is_record or is_table or is_picture:
             yield path
 
 

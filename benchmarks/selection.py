@@ -4,7 +4,8 @@
 
 Every complete search trial of a finished sweep still has its weights. Each rule scores them anew, as the mean over the
 trial's seeds, and is judged by the macro F1 on the rest of the development pool: the pixels that are neither test pixels nor
-drawn for training or validation by that seed. What a rule reads: the v validation pixels a class, or no label at all.
+drawn for training or validation by that seed, averaged over the classes that have some. What a rule reads: the v validation
+pixels a class, or no label at all.
 
     validation_f1           macro F1 on the validation pixels: `search.select: target_validation`
     validation_probability  mean softmax probability of their true class
@@ -26,6 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import rankdata, spearmanr
+from sklearn.metrics import f1_score
 from torch import Tensor
 
 from agsgtl.config import configure
@@ -88,7 +90,9 @@ def _scores(segmenter: Segmenter, cube: Tensor, validation: LabelledPixels, rest
         "validation_likelihood": log_probabilities.mean().item(),
         "negative_entropy": negative_entropy(at_pixels(logits, torch.arange(cube[0, 0].numel()))).item(),
         "agreement": (classes == classes[:1]).all(dim=0).float().mean().item(),
-        JUDGE: macro_f1(confusion_counts(at_pixels(logits, rest.pixels), rest.labels).numpy()),
+        JUDGE: f1_score(
+            rest.labels, at_pixels(logits, rest.pixels).argmax(dim=1), labels=rest.labels.unique(), average="macro"
+        ),
     }
 
 
