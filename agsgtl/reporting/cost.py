@@ -8,7 +8,7 @@ import pandas as pd
 
 from agsgtl.reporting.layout import Block, Document, Sentences, Text, percent
 
-PARTS: Final = ("search", "final", "confirm")
+_PARTS: Final = ("search", "final", "confirm")
 """The kinds of trials, in the order in which a sweep runs them."""
 
 _HEADER: Final = ("method", "part", "trials", "pruned", "failed", "processor h", "share", "median s", "peak MiB")
@@ -25,7 +25,7 @@ def cost_tables(frame: pd.DataFrame) -> Document:
     lines = [
         _line(method, part, found, total)
         for method in dict.fromkeys(trials["method"])
-        for part in PARTS
+        for part in _PARTS
         if len(found := trials[(trials["method"] == method) & (trials["kind"] == part)])
     ]
     lines.append(_line("all", "", trials, total))

@@ -67,6 +67,17 @@ def test_both_forms_agree(size: tuple[int, int], is_training: bool, through_gate
             torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10, msg=name)
 
 
+def assert_same_step(plain: nn.Module, expected: Tensor, composed: nn.Module, got: Tensor, weights: Tensor) -> None:
+    """Both forms' outputs, the gradients of their weighted sums, and the running statistics are the same."""
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+    for output in (expected, got):
+        (output * weights).sum().backward()
+    for before, after in zip(plain.parameters(), composed.parameters(), strict=True):
+        torch.testing.assert_close(after.grad, before.grad, rtol=1e-7, atol=1e-9)
+    for before, after in zip(plain.buffers(), composed.buffers(), strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_known_patches_change_nothing(size: tuple[int, int]) -> None:
     _, plain = networks()
@@ -75,13 +86,7 @@ def test_known_patches_change_nothing(size: tuple[int, int]) -> None:
     weights = torch.randn(1, 4, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     expected = plain(maps)
     got = folded.composed(composed)(maps, folded.patches(composed, maps))
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-    for output in (expected, got):
-        (output * weights).sum().backward()
-    for before, after in zip(plain.body.parameters(), composed.body.parameters(), strict=True):
-        torch.testing.assert_close(after.grad, before.grad, rtol=1e-7, atol=1e-9)
-    for before, after in zip(plain.body.buffers(), composed.body.buffers(), strict=True):
-        torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10)
+    assert_same_step(plain.body, expected, composed.body, got, weights)
 
 
 def test_the_segmenters_logits_agree() -> None:
@@ -102,13 +107,7 @@ def test_an_orientation_of_the_kernels_is_one_of_the_scene(
     weights = torch.randn(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     expected = seen.undone(plain(seen.of(cube)))
     got = folded.composed(composed)(cube, seen=seen)
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-    for output in (expected, got):
-        (output * weights).sum().backward()
-    for before, after in zip(plain.body.parameters(), composed.body.parameters(), strict=True):
-        torch.testing.assert_close(after.grad, before.grad, rtol=1e-7, atol=1e-9)
-    for before, after in zip(plain.body.buffers(), composed.body.buffers(), strict=True):
-        torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10)
+    assert_same_step(plain.body, expected, composed.body, got, weights)
 
 
 def test_the_depthwise_family_is_run_as_it_is() -> None:
