@@ -1,8 +1,8 @@
 """A 3x3 convolution of a cube that is given, not learned: its weights' gradient as one matrix product.
 
-dL/dW[o, c, dy, dx] = sum over pixels of g[o, y - dy, x - dx] * maps[c, y, x], with dy and dx from -1 to 1. PyTorch's kernels for it lay the
-neighbourhoods of the maps side by side, or loop as if they did; with hundreds of bands and a few outputs the neighbourhoods of the gradient g are
-far smaller, and the sum is a product of a (9 * outputs, pixels) by a (pixels, bands) matrix.
+dL/dW[o, c, dy, dx] = sum over pixels of g[o, y - dy, x - dx] * maps[c, y, x], with dy and dx from -1 to 1. PyTorch's kernels
+for it lay the neighbourhoods of the maps side by side, or loop as if they did; with hundreds of bands and a few outputs the
+neighbourhoods of the gradient g are far smaller, and the sum is a product of a (9 * outputs, pixels) by a (pixels, bands) matrix.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _is_better_by_hand(convolution: nn.Conv2d, maps: Tensor) -> bool:
 
 
 class _OfGivenMaps(torch.autograd.Function):
-    """The convolution whose weight's gradient is the product that the module's docstring tells; no gradient reaches the maps."""
+    """The convolution, its weight's gradient as the module says; no gradient reaches the maps."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
