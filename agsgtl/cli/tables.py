@@ -18,7 +18,7 @@ ENDINGS = {"csv": "csv", "md": "md", "latex": "tex", "html": "html"}
 NUMBERS_DIFFER = 2
 VIEWS = (
     *("methods", "classes", "labels", "ablation"),
-    *("intervals", "comparisons", "ranks", "spread", "selection", "importances", "cost"),
+    *("intervals", "comparisons", "ranks", "spread", "selection", "trials", "importances", "cost"),
 )
 EVALUATORS = ("ped_anova", "fanova")
 
@@ -31,7 +31,9 @@ def table(
     format: Annotated[str, typer.Option(help="csv, md, latex or html.")] = "md",
     metric: Annotated[str | None, typer.Option(help="One metric instead of four, like macro_f1.")] = None,
     view: Annotated[str, typer.Option(help=f"One of {', '.join(VIEWS)}.")] = "methods",
-    reference: Annotated[str | None, typer.Option(help="The experiment that ablations are compared with.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The experiment that ablations, or the method that comparisons are made with.")
+    ] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="95 % t intervals in the cells.")] = False,
     evaluator: Annotated[str, typer.Option(help="Of importances: ped_anova or fanova.")] = "ped_anova",
     check: Annotated[

@@ -14,17 +14,19 @@ _WINNERS: tuple[Mark, Mark] = ("best", "second")
 
 
 def compare_with_best(
-    rows: Sequence[Row], columns: Sequence[str], cells: Mapping[tuple[Row, str], Cell]
+    rows: Sequence[Row], columns: Sequence[str], cells: Mapping[tuple[Row, str], Cell], method: str | None = None
 ) -> tuple[Comparison, ...]:
     """Every column's best row at each k against every other that has numbers, Holm-adjusted over all of them.
 
-    The average is compared over pairs; where there is one pair only, its column stands for the average.
+    With `method`, that method's rows stand in the place of the best. The average is compared over pairs; where there is one
+    pair only, its column stands for the average.
     """
     pairs = [column for column in columns if column != AVERAGE]
     found: list[tuple[str, Row, Row, PairedTest | None]] = []
     for column in columns if len(pairs) > 1 else pairs:
         for rivals in same_count(rows):
-            for best in _ranking(rivals, column, cells)[:1]:
+            ranking = _ranking(rivals, column, cells)
+            for best in [row for row in ranking if row.method == method] if method else ranking[:1]:
                 others = [row for row in rivals if row != best and cells[row, column].n]
                 found += [(column, best, other, _test(best, other, column, pairs, cells)) for other in others]
     adjusted = holm([test.p if test else 1.0 for *_, test in found])

@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 
 from agsgtl.durable import replace_bytes
 from agsgtl.reporting.confirmed import Confirmed, confirmed_of
-from agsgtl.reporting.cost import cost_tables
 from agsgtl.reporting.explain import command_for
 from agsgtl.reporting.export import render
 from agsgtl.reporting.figures import draw_all
@@ -26,25 +25,22 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.plan import read_plan
 from agsgtl.reporting.plotstyle import settle
 from agsgtl.reporting.rows import KEYS
-from agsgtl.reporting.statviews import (
-    Measure,
-    comparison_tables,
-    importance_tables,
-    interval_tables,
-    rank_tables,
-    search_studies,
-    selection_tables,
-    spread_tables,
-)
+from agsgtl.reporting.statviews import Measure, importance_tables, search_studies
 from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.table import TABLE_METRICS, table_of
 from agsgtl.reporting.vaultlog import read_looks
-from agsgtl.reporting.views import class_tables, label_tables
+from agsgtl.reporting.views import FROM_RECORDS, VIEWS
 
 _MOST_OF_A_KIND = 7
 _PNG_DPI = 110
 _PAIRS_WITH_RANKS = 2
 """Ranks are told over more pairs than this."""
+_TITLES = {
+    **{"classes": "Classes", "labels": "Labelled pixels", "intervals": "Intervals", "comparisons": "Comparisons"},
+    **{"spread": "Spread", "selection": "Selection", "ranks": "Ranks", "importances": "Importances"},
+    **{"trials": "Trials", "cost": "Cost"},
+}
+"""The headings of the views."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +87,22 @@ def write_report(results: Path, measure: Measure | None = None, out: Path | None
 
 
 def _sections(confirmed: Confirmed, importances: pd.DataFrame | None) -> list[Section]:
-    documents = [
-        ("classes", "Classes", class_tables(confirmed)),
-        ("intervals", "Intervals", interval_tables(confirmed)),
-        ("comparisons", "Comparisons", comparison_tables(confirmed)),
-        ("spread", "Spread", spread_tables(confirmed)),
-        ("selection", "Selection", selection_tables(confirmed)),
-    ]
+    """Every view that has something to say, in the order in which they are read."""
+    has_search = bool(studies := search_studies(confirmed.frame))
+    documents = {name: VIEWS[name](confirmed, "macro_f1") for name in _views(confirmed)}
+    if importances is not None and has_search:
+        documents["importances"] = importance_tables(importances, studies)
+    documents |= {name: view(confirmed.frame) for name, view in FROM_RECORDS.items() if has_search or name == "cost"}
+    return [Section(name, _TITLES[name], _safe(render(document, "html"))) for name, document in documents.items()]
+
+
+def _views(confirmed: Confirmed) -> Iterator[str]:
+    yield "classes"
     if len({row.per_class for row in confirmed.rows}) > 1:
-        documents.insert(1, ("labels", "Labelled pixels", label_tables(confirmed)))
+        yield "labels"
+    yield from ("intervals", "comparisons", "spread", "selection")
     if len(confirmed.pairs) > _PAIRS_WITH_RANKS:
-        documents.append(("ranks", "Ranks", rank_tables(confirmed)))
-    studies = search_studies(confirmed.frame)
-    if importances is not None and studies:
-        documents.append(("importances", "Importances", importance_tables(importances, studies)))
-    documents.append(("cost", "Cost", cost_tables(confirmed.frame)))
-    return [Section(key, title, _safe(render(document, "html"))) for key, title, document in documents]
+        yield "ranks"
 
 
 def _safe(html: str) -> Markup:

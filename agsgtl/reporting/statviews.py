@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from agsgtl.errors import UserError, did_you_mean
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Comparison, p_text
 from agsgtl.reporting.confirmed import Confirmed
 from agsgtl.reporting.layout import Block, Document, Sentences, Text, interval_text, percent, words
@@ -44,9 +45,16 @@ def interval_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
     return Document((block,), (Sentences("note", "", (note,)),))
 
 
-def comparison_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
-    """Every column's best row against every other with its number: sign-flip tests, effect sizes, Holm over them all."""
-    found = compare_with_best(confirmed.rows, (*confirmed.pairs, AVERAGE), confirmed.cells(metric))
+def comparison_tables(confirmed: Confirmed, metric: str = "macro_f1", method: str | None = None) -> Document:
+    """Every column's best row, or that of `method`, against every other: sign-flip tests, effect sizes, Holm over them all.
+
+    Raises:
+        UserError: no row is of that method.
+    """
+    methods = {row.method for row in confirmed.rows if not row.oracle}
+    if method is not None and method not in methods:
+        raise UserError(f"--reference {method}: is no method of these results; {did_you_mean(method, methods)}")
+    found = compare_with_best(confirmed.rows, (*confirmed.pairs, AVERAGE), confirmed.cells(metric), method)
     header = (
         "column",
         "A",
@@ -62,7 +70,11 @@ def comparison_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Documen
     )
     lines = tuple(_texts(_comparison_line(comparison)) for comparison in found)
     block = Block(
-        f"comparisons:{metric}", f"{TITLES[metric]}: the best against the others (% points)", header, lines, 3
+        f"comparisons:{metric}",
+        f"{TITLES[metric]}: {method or 'the best'} against the others (% points)",
+        header,
+        lines,
+        3,
     )
     note = (
         "Exact sign-flip test paired by seed, two-sided; over pairs a seed's sign flips in all pairs at once. "

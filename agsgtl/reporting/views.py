@@ -27,6 +27,7 @@ from agsgtl.reporting.statviews import (
 )
 from agsgtl.reporting.table import build_table, known_metric
 from agsgtl.reporting.tidy import collect
+from agsgtl.reporting.trialcounts import trial_tables
 from agsgtl.reporting.vaultlog import read_openings
 
 _SUMMARY = ("overall_accuracy", "balanced_accuracy", "macro_f1", "mean_iou", "kappa")
@@ -44,8 +45,9 @@ def build_view(
     Args:
         results: folders that sweeps wrote.
         view: one of `NAMES`; `methods` is the table.
-        metric: default macro F1; `classes`, `importances` and `cost` have no use for it.
-        reference: the experiment that ablations are compared with; default the first of `results` that has a part in it.
+        metric: default macro F1; `classes`, `importances`, `trials` and `cost` have no use for it.
+        reference: the experiment that ablations are compared with, default the first of `results` that has a part in it; the
+            method that `comparisons` compares with the others, default the best of each column.
         importances: for the view of that name, from `tuning.importances`.
 
     Raises:
@@ -60,10 +62,12 @@ def build_view(
     if view == "importances":
         studies = sorted({study for path in results for study in Ledger(path).studies()})
         return importance_tables(importances if importances is not None else NO_IMPORTANCES, studies)
-    if view == "cost":
-        return cost_tables(collect(results))
+    if view in FROM_RECORDS:
+        return FROM_RECORDS[view](collect(results))
     confirmed, chosen = read_confirmed(results), known_metric(metric or "macro_f1")
-    return ablation_table(confirmed, chosen, reference) if view == "ablation" else VIEWS[view](confirmed, chosen)
+    if view in ("ablation", "comparisons"):
+        return (ablation_table if view == "ablation" else comparison_tables)(confirmed, chosen, reference)
+    return VIEWS[view](confirmed, chosen)
 
 
 def class_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
@@ -121,5 +125,8 @@ VIEWS: Mapping[str, Callable[[Confirmed, str], Document]] = {
     "selection": selection_tables,
 }
 
-NAMES = ("methods", *VIEWS, "ablation", "importances", "cost")
+FROM_RECORDS: Mapping[str, Callable[[pd.DataFrame], Document]] = {"trials": trial_tables, "cost": cost_tables}
+"""Views of all records, those of the search above all, by a tidy frame."""
+
+NAMES = ("methods", *VIEWS, "ablation", "importances", *FROM_RECORDS)
 """Every view that a user may ask for."""

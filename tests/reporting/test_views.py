@@ -181,3 +181,38 @@ def test_cost_counts_each_trial_once_by_method_and_part(tmp_path: Path) -> None:
         ["lda", "confirm", "1", "0", "0", "0.00", "20.0", "2.0", "100"],
         ["all", "", "5", "0", "0", "0.00", "100.0", "2.0", "100"],
     ]
+
+
+def test_trials_tell_what_was_chosen_after_so_many_and_what_it_was_worth(tmp_path: Path) -> None:
+    scores = [0.5, 0.4, 0.6, 0.6, 0.1, 0.2, 0.7]  # two trials share .6: the search takes the first
+    worth = [(0.30, 0.32), (0.9, 0.9), (0.40, 0.42), (0.9, 0.9), (0.9, 0.9), (0.9, 0.9), (0.35, 0.37)]
+    write_search(tmp_path / "demo", "agsgtl", scores, test=worth)
+    write_search(tmp_path / "demo", "agsgtl", [0.2], pair="other/pair", test=[(0.11, 0.11)])
+    methods, studies = build_view([tmp_path / "demo"], "trials").blocks
+    assert methods.header == ("method", "k", "5 trials", "7 trials")
+    assert texts(methods) == {"agsgtl": ["3", "40.0 / 26.0", "45.0 / 23.5"]}  # means over both pairs
+    assert texts(studies)[f"agsgtl/{PAIR}/3"] == ["60.0 / 41.0", "70.0 / 36.0", "1 of 7"]
+
+
+def test_trials_without_test_scores_say_how_to_get_them(tmp_path: Path) -> None:
+    write_search(tmp_path / "demo", "agsgtl", [0.5, 0.5])
+    found = build_view([tmp_path / "demo"], "trials")
+    assert texts(found.blocks[1]) == {f"agsgtl/{PAIR}/3": ["50.0", "2 of 2"]}
+    assert "evaluate RESULTS --trials" in found.lists[0].lines[1]
+
+
+def test_trials_of_an_experiment_without_a_search_are_an_empty_table(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5})
+    assert build_view([tmp_path / "demo"], "trials").blocks[0].lines == ()
+
+
+def test_comparisons_with_a_method_stand_against_it_and_not_against_the_best(demo: Path) -> None:
+    (block,) = build_view([demo], "comparisons", reference="fine_tune").blocks
+    assert block.title == "Macro F1: fine_tune against the others (% points)"
+    assert {line[1].text for line in block.lines} == {"fine_tune"}
+    differences = {line[2].text: line[3].text for line in block.lines}
+    assert differences == {"source_only": "20.0", "agsgtl": "-10.0"}
+    with pytest.raises(
+        UserError, match="--reference fine_tun: is no method of these results; did you mean 'fine_tune'"
+    ):
+        build_view([demo], "comparisons", reference="fine_tun")
