@@ -1,4 +1,4 @@
-"""The gradient by hand is PyTorch's."""
+"""The gradient by a matrix product is PyTorch's."""
 
 from __future__ import annotations
 
@@ -6,32 +6,60 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from agsgtl.models import convolution
 from agsgtl.models.convolution import convolved
+
+
+@pytest.fixture(autouse=True)
+def without_avx512(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "_has_avx512", lambda: False)
 
 
 def gradients(result: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(result.square().sum(), of)
 
 
+def is_by_product(result: Tensor) -> bool:
+    return "_ByProduct" in type(result.grad_fn).__name__
+
+
+@pytest.mark.parametrize("block", [1, 9, convolution.BLOCK])  # a row at a time, two of four, all
+@pytest.mark.parametrize("channels", [(20, 2), (3, 5), (4, 4)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (7, 4)])
 @pytest.mark.parametrize("count", [1, 3])
-def test_it_is_the_convolution_with_its_gradients(size: tuple[int, int], count: int) -> None:
-    layer = nn.Conv2d(20, 2, 3, padding=1).double()
+def test_it_is_the_convolution_with_its_gradients(
+    block: int, channels: tuple[int, int], size: tuple[int, int], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "BLOCK", block)
+    inputs, outputs = channels
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1).double()
     assert layer.bias is not None
-    maps = torch.randn(count, 20, *size, dtype=torch.float64)
+    maps = torch.randn(count, inputs, *size, dtype=torch.float64, requires_grad=True)
     got, expected = convolved(layer, maps, layer.weight, layer.bias), layer(maps)
-    assert "OfGivenMaps" in type(got.grad_fn).__name__
+    assert is_by_product(got)
     torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(gradients(got, layer.weight, layer.bias), gradients(expected, layer.weight, layer.bias))
+    of = (maps, layer.weight, layer.bias)
+    torch.testing.assert_close(gradients(got, *of), gradients(expected, *of))
 
 
-@pytest.mark.parametrize(("outputs", "groups", "is_given"), [(3, 1, True), (2, 2, True), (2, 1, False)])
-def test_elsewhere_it_is_left_to_pytorch(outputs: int, groups: int, is_given: bool) -> None:
-    layer = nn.Conv2d(20, outputs, 3, padding=1, groups=groups)
-    maps = torch.randn(1, 20, 4, 4, requires_grad=not is_given)
+def test_no_gradient_is_made_that_nobody_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = nn.Conv2d(2, 3, 3, padding=1).requires_grad_(False)
+    maps = torch.randn(1, 2, 4, 4, requires_grad=True)
+    monkeypatch.delattr(convolution, "weight_gradient")
     got = convolved(layer, maps, layer.weight, layer.bias)
-    assert "OfGivenMaps" not in type(got.grad_fn).__name__
-    assert torch.equal(got, layer(maps))
+    torch.testing.assert_close(gradients(got, maps), gradients(layer(maps), maps))
+
+
+def test_groups_gpus_and_avx512_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    grouped, plain = nn.Conv2d(4, 4, 3, padding=1, groups=2), nn.Conv2d(4, 4, 3, padding=1)
+    maps = torch.randn(1, 4, 5, 6)
+    got = convolved(grouped, maps, grouped.weight, grouped.bias)
+    assert not is_by_product(got)
+    assert torch.equal(got, grouped(maps))
+    elsewhere = nn.Conv2d(4, 4, 3, padding=1, device="meta")
+    assert not is_by_product(convolved(elsewhere, maps.to("meta"), elsewhere.weight, elsewhere.bias))
+    monkeypatch.setattr(convolution, "_has_avx512", lambda: True)
+    assert not is_by_product(convolved(plain, maps, plain.weight, plain.bias))
 
 
 def test_reduced_precision_is_left_to_pytorch() -> None:
@@ -40,4 +68,4 @@ def test_reduced_precision_is_left_to_pytorch() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         got = convolved(layer, maps, layer.weight, layer.bias)
     assert got.dtype == torch.bfloat16
-    assert "OfGivenMaps" not in type(got.grad_fn).__name__
+    assert not is_by_product(got)

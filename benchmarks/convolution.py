@@ -1,0 +1,81 @@
+"""The gradient of a 3x3 convolution's weights: PyTorch's kernel against the matrix product of `agsgtl/models/convolution.py`.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.convolution [--size 145x72] [--bands 200] [--repeats 25]
+
+The layers are the shallow networks' own at the authors' widths. Each repeat times both, one after the other, in processor
+time on one thread; the pace is the median's, next to that of a 1024 x 1024 matrix product. The trainer takes the product on
+processors without AVX-512, whatever this prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from agsgtl.models.convolution import weight_gradient
+from agsgtl.training.allocator import keep_freed_memory
+from benchmarks.epoch import matrix_peak, seconds, spread
+
+
+def layers(bands: int) -> list[tuple[str, int, int, int]]:
+    """Layer, inputs, outputs, and by how much its maps are smaller than the scene."""
+    return [
+        ("segmenter, first", bands, 16, 1),
+        ("segmenter, second", 16, 16, 1),
+        ("segmenter, third", 16, 32, 2),
+        ("discriminator, first", 16, 32, 1),
+        ("discriminator, second", 32, 32, 1),
+        ("discriminator, third", 32, 64, 2),
+    ]
+
+
+def by_pytorch(maps: Tensor, gradient: Tensor) -> Tensor:
+    """The same gradient by the kernel that autograd calls."""
+    weight = torch.empty(gradient.shape[1], maps.shape[1], 3, 3).contiguous(memory_format=torch.channels_last)
+    return torch.nn.grad.conv2d_weight(maps, weight.shape, gradient, padding=1)
+
+
+def timed(ways: list[Callable[[], Tensor]], repeats: int) -> list[list[float]]:
+    """Seconds of each way, repeat by repeat; the first two of each warm up."""
+    times = [[seconds(way, "cpu") for way in ways] for _ in range(repeats + 2)]
+    return [list(column) for column in zip(*times[2:], strict=True)]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="145x72", help="height x width of the scene")
+    parser.add_argument("--bands", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=25)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    height, width = (int(part) for part in arguments.size.split("x"))
+    peak = matrix_peak("cpu", torch.float32)
+    print(
+        f"{torch.backends.cpu.get_cpu_capability()}, scene {arguments.size}; matrix product {peak / 1e9:.0f} GFLOP/s\n"
+    )
+    print("| layer | PyTorch, ms | product, ms | times faster | product, share of matrix peak |")
+    print("|---|---|---|---|---|")
+    for name, inputs, outputs, smaller in layers(arguments.bands):
+        maps, gradient = (
+            torch.randn(1, channels, height // smaller, width // smaller).contiguous(memory_format=torch.channels_last)
+            for channels in (inputs, outputs)
+        )
+        torch.testing.assert_close(weight_gradient(maps, gradient), by_pytorch(maps, gradient), rtol=1e-3, atol=1e-1)
+        theirs, ours = timed(
+            [lambda m=maps, g=gradient: by_pytorch(m, g), lambda m=maps, g=gradient: weight_gradient(m, g)],  # type: ignore[misc]
+            arguments.repeats,
+        )
+        pace = 18 * maps.numel() * outputs / statistics.median(ours)
+        ratio = statistics.median(one / other for one, other in zip(theirs, ours, strict=True))
+        texts = (spread([1e3 * time for time in times], 2) for times in (theirs, ours))
+        print(f"| {name} ({inputs} to {outputs}) | {' | '.join(texts)} | {ratio:.1f} | {pace / peak:.0%} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
