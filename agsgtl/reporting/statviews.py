@@ -161,8 +161,8 @@ def importance_gaps(importances: pd.DataFrame | None, studies: Iterable[str]) ->
     lacking = sorted(set(studies) - set(importances["study"]))
     if lacking:
         yield (
-            f"No importances of {', '.join(lacking)}: that takes {FEWEST_TRIALS} complete trials and two "
-            "hyperparameters that vary."
+            f"No importances of {', '.join(lacking)}: that takes {FEWEST_TRIALS} complete trials, two "
+            "hyperparameters that vary, and scores that do."
         )
     part = importances[importances["measured"] < importances["trials"]] if "measured" in importances else NO_IMPORTANCES
     for study, trials in part.groupby("study") if len(part) else ():

@@ -41,7 +41,7 @@ def measure_importances(frame: pd.DataFrame, evaluator: Evaluator = "ped_anova")
     Returns:
         Columns `study` (method/pair/k), `path`, `importance` (sums to 1 within a study), `trials` and `measured`, how
         many of them were used: evenly chosen by number where there are more than 2,000. Studies with fewer than 10
-        complete trials or with one hyperparameter only have no row.
+        complete trials, with one hyperparameter only, or whose scores tell no trial from the others have no row.
     """
     rows = []
     search = frame[(frame["kind"] == "search") & (frame["status"] == "complete") & frame["record_score"].notna()]
@@ -73,5 +73,10 @@ def _weigh(trials: pd.DataFrame, evaluator: Evaluator) -> dict[str, float]:
     with warnings.catch_warnings():
         # Optuna calls its own evaluators experimental, at every use.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        weights = get_param_importances(study, evaluator=chosen, params=varied)
+        # PED-ANOVA compares the best trials with all; where those are the same it would call all equally important.
+        warnings.filterwarnings("error", "Target and region quantiles", UserWarning)
+        try:
+            weights = get_param_importances(study, evaluator=chosen, params=varied)
+        except UserWarning:
+            return {}
     return {path: float(weight) for path, weight in weights.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ from agsgtl.tuning.importances import hyperparameter_importances
 STUDY = f"agsgtl/{PAIR}/3"
 
 
-def write_study(folder: Path, trials: int, failed: int = 0) -> Path:
+def write_study(
+    folder: Path, trials: int, failed: int = 0, score: Callable[[float], float] = lambda entropy: entropy
+) -> Path:
     """Scores that depend on loss.entropy alone; loss.adversarial is noise."""
     rng = np.random.default_rng(0)
     space = {"loss.entropy": FloatDistribution(0.0, 1.0), "loss.adversarial": FloatDistribution(0.0, 1.0)}
@@ -35,7 +38,7 @@ def write_study(folder: Path, trials: int, failed: int = 0) -> Path:
         ask, record = make_record(
             identity,
             [Seeds(labels=0, init=0)],
-            values["loss.entropy"],
+            score(values["loss.entropy"]),
             values,
             status,
             "diverged" if failed > number else None,
@@ -53,6 +56,16 @@ def test_what_decides_the_score_is_what_matters(tmp_path: Path, evaluator: str) 
     assert weights.sum() == pytest.approx(1)
     assert set(found["study"]) == {STUDY}
     assert set(found["trials"]) == {40}
+
+
+def test_a_study_whose_trials_all_score_the_same_has_none_and_is_named(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    found = hyperparameter_importances([write_study(tmp_path / "demo", 20, score=lambda _: 1.0)])
+    assert found.empty
+    assert not recwarn.list
+    (gap,) = importance_gaps(found, [STUDY])
+    assert STUDY in gap
 
 
 def test_a_large_study_is_measured_on_a_part_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
