@@ -113,6 +113,12 @@ class AdaptSettings(_Group):
         "mirror images), drawn anew",
         "Cohen and Welling 2016, Group Equivariant Convolutional Networks, section 4.2",
     )
+    pooling_grid: Literal["fixed", "random"] = _setting(
+        "fixed",
+        "each step that trains a segmenter pools from the scene's first row and column on, or from up to a cell of the last "
+        "pooling ahead of them (3 rows and columns; depthwise 15), drawn anew",
+        "Zhang 2019, Making Convolutional Networks Shift-Invariant Again",
+    )
     ema_decay: float = _setting(
         0.0,
         "what is judged and kept is the exponential moving average of the weights over the steps, with this decay; 0: the "
@@ -269,6 +275,9 @@ def _collect_hyperparameters() -> dict[str, Hyperparameter]:
 
 
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = _collect_hyperparameters()
+
+ADDED_LATER: Mapping[str, Value] = {"adapt.pooling_grid": "fixed"}
+"""Hyperparameters that older records do not name, and what those ran with."""
 
 HOUSTON: Mapping[str, Value] = {}
 """The authors' settings for Houston are the defaults."""

@@ -37,7 +37,7 @@ from agsgtl.evaluation.metrics import macro_f1
 from agsgtl.evaluation.selection import confusion_counts, negative_entropy
 from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter, build_segmenter
-from agsgtl.models.orientation import Orientation
+from agsgtl.models.view import Orientation, View
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Record
 from agsgtl.training import checkpoint
@@ -48,7 +48,7 @@ JOINED: Final = ("validation_f1", "validation_probability", "agreement")
 RULES: Final = (*JOINED, "validation_likelihood", "negative_entropy", "joint")
 JUDGE: Final = "development_f1"
 ORIENTATIONS: Final = [
-    Orientation(flipped, transposed) for flipped in ((), (2,), (3,), (2, 3)) for transposed in (False, True)
+    View(Orientation(flipped, transposed)) for flipped in ((), (2,), (3,), (2, 3)) for transposed in (False, True)
 ]
 
 

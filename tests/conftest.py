@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from sweeps import undisturbed as undisturbed  # noqa: PLC0414 - a fixture of every test of sweeps
 from tiny import write_tiny_pair
 
 from agsgtl.data.pairing import DomainPair, load_pair
+
+settings.register_profile("without deadlines", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("without deadlines")
 
 
 @pytest.fixture(scope="session")

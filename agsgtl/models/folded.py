@@ -27,15 +27,15 @@ from agsgtl.models.attention import LEAKY_SLOPE, SpatialAttention
 from agsgtl.models.convolution import convolved
 from agsgtl.models.moments import Moments, normed_map
 from agsgtl.models.networks import Body, Discriminator, Segmenter, ShallowBody
-from agsgtl.models.orientation import AS_IT_LIES, Orientation
+from agsgtl.models.view import AS_IT_LIES, Orientation, View
 
 BLOCK: Final = 4096
 """Pixels of a block of a gate: a hundred channels of them fit into the cache of a processor's core."""
 
 
-def features(body: Body, maps: Tensor, seen: Orientation = AS_IT_LIES) -> Tensor:
-    """`seen.undone(body(seen.of(maps)))`: the feature map (n, width, H, W)."""
-    return Folded.of(body)(maps, seen=seen) if isinstance(body, ShallowBody) else seen.undone(body(seen.of(maps)))
+def features(body: Body, maps: Tensor, seen: View = AS_IT_LIES) -> Tensor:
+    """The feature map (n, width, H, W) of maps as they are seen, back as they lie."""
+    return Folded.of(body)(maps, seen=seen) if isinstance(body, ShallowBody) else _as_it_is(body, maps, seen)
 
 
 def logits(network: Segmenter | Discriminator, maps: Tensor) -> Tensor:
@@ -46,11 +46,11 @@ def logits(network: Segmenter | Discriminator, maps: Tensor) -> Tensor:
 class Composed(Protocol):
     """A network as a function from maps to logits.
 
-    `patches` are the maps' moments where they are known; the network looks at the maps in the orientation `seen`, and what it
-    gives lies as the maps do.
+    `patches` are the maps' moments where they are known; the network looks at the maps in the view `seen`, and what it gives
+    lies as the maps do.
     """
 
-    def __call__(self, maps: Tensor, patches: Moments | None = None, seen: Orientation = AS_IT_LIES) -> Tensor:
+    def __call__(self, maps: Tensor, patches: Moments | None = None, seen: View = AS_IT_LIES) -> Tensor:
         """The logits (n, classes, H, W)."""
 
 
@@ -58,7 +58,7 @@ def composed(network: Segmenter | Discriminator) -> Composed:
     """The network as a function that is good for one step: its weights are composed once, here."""
     if isinstance(network.body, ShallowBody):
         return Folded.of(network.body, network.classifier)
-    return lambda maps, patches=None, seen=AS_IT_LIES: seen.undone(network(seen.of(maps)))
+    return lambda maps, patches=None, seen=AS_IT_LIES: _as_it_is(network, maps, seen)
 
 
 def patches(network: Segmenter | Discriminator, maps: Tensor) -> Moments | None:
@@ -109,14 +109,15 @@ class Folded:
                 deep=torch.einsum("ai,qij->qaj", to_fine, to_coarse.unflatten(0, (4, -1))).flatten(0, 1).T,
             )
 
-    def __call__(self, maps: Tensor, patches: Moments | None = None, seen: Orientation = AS_IT_LIES) -> Tensor:
+    def __call__(self, maps: Tensor, patches: Moments | None = None, seen: View = AS_IT_LIES) -> Tensor:
         """Features, or the head's logits, (n, C, H, W), channels last in memory."""
-        fine = _encoded(self.body.encoder1, maps, patches, seen)
+        fine = seen.grid.of(_encoded(self.body.encoder1, maps, patches, seen.orientation))
         coarse = _encoded(self.body.encoder5, functional.max_pool2d(fine, 2))
         deep = functional.max_pool2d(coarse, 2)
         lifted = _up(_rows(deep) @ self.deep, deep, coarse) + torch.addmm(self.coarse_bias, _rows(coarse), self.coarse)
         result = _up(lifted, coarse, fine) + torch.addmm(self.fine_bias, _rows(fine), self.fine)
-        return seen.undone(result.reshape(len(fine), *fine.shape[-2:], -1).permute(0, 3, 1, 2))
+        dense = result.reshape(len(fine), *fine.shape[-2:], -1).permute(0, 3, 1, 2)
+        return seen.orientation.undone(seen.grid.undone(dense))
 
 
 def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
@@ -137,8 +138,12 @@ def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
     return opened.reshape(len(maps), 1, *maps.shape[-2:])  # type: ignore[no-any-return]
 
 
+def _as_it_is(network: nn.Module, maps: Tensor, seen: View) -> Tensor:
+    return seen.orientation.undone(network(seen.orientation.of(maps), seen.grid))
+
+
 def _encoded(
-    encoder: nn.Sequential, maps: Tensor, patches: Moments | None = None, seen: Orientation = AS_IT_LIES
+    encoder: nn.Sequential, maps: Tensor, patches: Moments | None = None, seen: Orientation = AS_IT_LIES.orientation
 ) -> Tensor:
     """`encoder(seen.of(maps))`, each batch norm composed with its convolution where its statistics are known before.
 
@@ -150,7 +155,7 @@ def _encoded(
             weight, bias = normed_map(weight, bias, norm, patches)
         maps = seen.of(convolved(convolution, maps, seen.undone(weight), bias))
         maps = (maps if is_composed else norm(maps)).relu_()
-        patches, seen = None, AS_IT_LIES
+        patches, seen = None, AS_IT_LIES.orientation
     return maps
 
 

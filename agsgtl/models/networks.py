@@ -21,8 +21,12 @@ from torch.nn import functional
 from agsgtl.config import Config
 from agsgtl.errors import UserError
 from agsgtl.models.attention import SpatialAttention
+from agsgtl.models.view import PoolingGrid
 
 Network = TypeVar("Network", bound=nn.Module)
+
+FROM_THE_FIRST = PoolingGrid()
+"""Poolings begin with the maps' first row and column, as the authors' do."""
 
 SPECTRAL_GROUPS = 21
 """Groups of the depthwise segmenter's first convolution; its bands must be a multiple."""
@@ -34,8 +38,8 @@ class Body(nn.Module, ABC):
     width: int
 
     @abstractmethod
-    def forward(self, maps: Tensor) -> Tensor:
-        """The feature map."""
+    def forward(self, maps: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
+        """The feature map, pooled on a grid."""
 
 
 @final
@@ -52,12 +56,12 @@ class ShallowBody(Body):
         self.upconv11 = nn.ConvTranspose2d(2 * f, f, 2, stride=2)
         self.decoder11 = nn.Conv2d(2 * f, f, 1)
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
         """The feature map, (1, width, H, W)."""
-        fine = self.encoder1(maps)
+        fine = grid.of(self.encoder1(maps))
         coarse = self.encoder5(functional.max_pool2d(fine, 2))
         decoded = self.decoder22(_joined(self.upconv1, functional.max_pool2d(coarse, 2), coarse))
-        return self.decoder11(_joined(self.upconv11, decoded, fine))  # type: ignore[no-any-return]
+        return self.decoder11(grid.undone(_joined(self.upconv11, decoded, fine)))  # type: ignore[no-any-return]
 
 
 @final
@@ -88,16 +92,16 @@ class DepthwiseBody(Body):
         self.upconv5 = nn.ConvTranspose2d(f, f, 2, stride=2, groups=f)
         self.decoder5 = nn.Conv2d(2 * f, f, 3, padding=1, groups=f)
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
         """The feature map, (1, width, H, W)."""
-        skip1 = self.encoder1(maps)
+        skip1 = grid.of(self.encoder1(maps))
         skip2 = self.encoder2(functional.max_pool2d(skip1, 2))
         skip3 = self.encoder3(functional.max_pool2d(skip2, 2))
         skip4 = self.encoder4(functional.max_pool2d(skip3, 2))
         decoded = self.decoder2(_joined(self.upconv2, functional.max_pool2d(skip4, 2), skip4))
         decoded = self.decoder3(_joined(self.upconv3, decoded, skip3))
         decoded = self.decoder4(_joined(self.upconv4, decoded, skip2))
-        return self.decoder5(_joined(self.upconv5, decoded, skip1))  # type: ignore[no-any-return]
+        return self.decoder5(grid.undone(_joined(self.upconv5, decoded, skip1)))  # type: ignore[no-any-return]
 
 
 @final
@@ -114,9 +118,9 @@ class Segmenter(nn.Module):
         self.attention = attention
         self.classifier = nn.Conv2d(body.width, classes, 1)
 
-    def forward(self, cube: Tensor) -> Tensor:
+    def forward(self, cube: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
         """Logits (1, K, H, W) of a cube (1, bands, H, W); attention is off, as in the authors' inference."""
-        return self.classifier(self.body(cube))  # type: ignore[no-any-return]
+        return self.classifier(self.body(cube, grid))  # type: ignore[no-any-return]
 
     def attended(self, features: Tensor) -> Tensor:
         """The gated feature map."""
@@ -135,9 +139,9 @@ class Discriminator(nn.Module):
         self.classifier = nn.Conv2d(body.width, classes + 1, 1)
         self.attention = attention
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
         """Ungated logits (1, K + 1, H, W) of a feature map (1, width, H, W)."""
-        return self.classifier(self.body(features))  # type: ignore[no-any-return]
+        return self.classifier(self.body(features, grid))  # type: ignore[no-any-return]
 
 
 def build_segmenter(config: Config, bands: int, classes: int, seed: int) -> Segmenter:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from agsgtl.config import Value, describe_errors, digest
+from agsgtl.config import ADDED_LATER, Value, describe_errors, digest
 from agsgtl.durable import json_bytes
 from agsgtl.errors import UserError
 from agsgtl.evaluation.scores import Scores as Scores  # noqa: PLC0414 - a part of the ledger too
@@ -21,6 +21,9 @@ Kind = Literal["search", "final", "confirm", "run"]
 Status = Literal["complete", "pruned", "failed"]
 Reason = Literal["diverged", "out_of_memory", "bad_input", "interrupted", "node_lost", "timeout", "error"]
 
+
+Settings = Annotated[dict[str, Value], AfterValidator(lambda config: {**ADDED_LATER, **config})]
+"""Every hyperparameter by dotted path; what an older file does not name has the value that it ran with."""
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -77,7 +80,7 @@ class Ask(Setup):
 
     schema_version: int = SCHEMA_VERSION
     lease: int = 0
-    config: dict[str, Value]
+    config: Settings
     pair_fingerprint: str
     trainer_version: int
     sampled: dict[str, Value] = Field(default_factory=dict)
@@ -92,9 +95,13 @@ class Ask(Setup):
 
 
 def outcome_hash(setup: Setup, config: Mapping[str, Value], pair_fingerprint: str, trainer_version: int) -> str:
-    """Identifies what decides an outcome: two trials with one hash give one outcome."""
+    """Identifies what decides an outcome: two trials with one hash give one outcome.
+
+    A hyperparameter that was added later counts where it changes something: what ran before it was known keeps its hash.
+    """
     deciding = setup.model_dump(mode="json", include={"seeds", "select", "cutoffs"})
-    return digest([deciding, dict(config), setup.identity.method, pair_fingerprint, trainer_version])
+    settings = {path: value for path, value in config.items() if (path, value) not in ADDED_LATER.items()}
+    return digest([deciding, settings, setup.identity.method, pair_fingerprint, trainer_version])
 
 
 class SeedOutcome(_Document):
@@ -143,7 +150,7 @@ class Record(_Document):
     status: Status
     reason: Reason | None = None
     message: str | None = None
-    config: dict[str, Value]
+    config: Settings
     config_hash: str
     pair_fingerprint: str
     trainer_version: int

@@ -17,16 +17,16 @@ from agsgtl.config import Config
 from agsgtl.models import folded
 from agsgtl.models.moments import Moments
 from agsgtl.models.networks import Discriminator, Segmenter
-from agsgtl.models.orientation import Orientation
+from agsgtl.models.view import View
 from agsgtl.seeds import derive_seed
 from agsgtl.training.averaging import Averaged
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.extent import Part, SourceParts, logits_in_windows, target_part
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import all_target, at_pixels, cross_entropy, entropy, none_target, weighted_sum
-from agsgtl.training.orientation import drawn_orientation
 from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
+from agsgtl.training.views import drawn_view
 
 
 @final
@@ -39,7 +39,7 @@ class AdversarialTraining(Training):
         source: the pre-trained segmenter; changed by nothing here.
         target: a segmenter with the same weights; trained.
         discriminator: fresh; trained.
-        seed: of the unlabelled pixels that each epoch draws, and of the orientations that its steps see.
+        seed: of the unlabelled pixels that each epoch draws, and of the views that its steps see.
     """
 
     def __init__(
@@ -124,15 +124,15 @@ class AdversarialTraining(Training):
         self.discriminator.eval().requires_grad_(False)
         self.target_ce = []
         seed = derive_seed(self.seed, "orientation")
-        seen = (drawn_orientation(self.settings, seed, epoch, step) for step in range(self.settings.target_steps))
-        return torch.stack([self._target_step(unlabelled, orientation) for orientation in seen])
+        views = (drawn_view(self.config, seed, epoch, step) for step in range(self.settings.target_steps))
+        return torch.stack([self._target_step(unlabelled, seen) for seen in views])
 
-    def _target_step(self, unlabelled: Tensor, orientation: Orientation) -> Tensor:
+    def _target_step(self, unlabelled: Tensor, seen: View) -> Tensor:
         """L_T: the discriminator shall take labelled target pixels for their true class."""
         labelled, weight = self.part.labelled, self.loss
         self.target.train()
         with self.precision:
-            features = folded.features(self.target.body, self.part.maps, orientation)
+            features = folded.features(self.target.body, self.part.maps, seen)
             judged = self._gated_logits(folded.logits(self.discriminator, self._gated_features(features)))
         loss = weighted_sum(
             (weight.adversarial, lambda: cross_entropy(at_pixels(judged, labelled.pixels), labelled.labels)),

@@ -13,15 +13,15 @@ from torch import Tensor
 from agsgtl.config import Config
 from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter
-from agsgtl.models.orientation import Orientation
+from agsgtl.models.view import View
 from agsgtl.training.averaging import Averaged
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
 from agsgtl.training.extent import Part, logits_in_windows
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
-from agsgtl.training.orientation import drawn_orientation
 from agsgtl.training.precision import autocast
 from agsgtl.training.training import Training
+from agsgtl.training.views import drawn_view
 
 Spectra = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class SupervisedTraining(Training):
 
     An epoch has `adapt.target_steps` steps at `adapt.target_learning_rate`, so that a baseline updates its segmenter as
     often as the adversarial training does. Without domains nothing is trained: that is `source_only`. `seed` draws the
-    orientations that its steps see.
+    views that its steps see.
     """
 
     def __init__(
@@ -51,16 +51,15 @@ class SupervisedTraining(Training):
         """One epoch; the mean of its losses."""
         self.segmenter.train()
         parts = [domain(epoch) for domain in self.domains]
-        adapt = self.config.adapt
-        seen = (drawn_orientation(adapt, self.seed, epoch, step) for step in range(adapt.target_steps))
-        losses = [self._step(parts, orientation) for orientation in seen]
+        views = (drawn_view(self.config, self.seed, epoch, step) for step in range(self.config.adapt.target_steps))
+        losses = [self._step(parts, seen) for seen in views]
         return {"segmentation": torch.stack(losses).mean().item()}
 
-    def _step(self, parts: Sequence[Part], orientation: Orientation) -> Tensor:
+    def _step(self, parts: Sequence[Part], seen: View) -> Tensor:
         self.optimizer.zero_grad()
         with self.precision:
             segment = folded.composed(self.segmenter)
-            maps = [segment(part.maps, seen=orientation) for part in parts]
+            maps = [segment(part.maps, seen=seen) for part in parts]
             logits = [at_pixels(one, part.labelled.pixels) for one, part in zip(maps, parts, strict=True)]
         losses = [cross_entropy(rows, part.labelled.labels) for rows, part in zip(logits, parts, strict=True)]
         loss = torch.stack(losses).sum()

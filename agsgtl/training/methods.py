@@ -101,6 +101,7 @@ _SUPERVISED = (
     "adapt.keep",
     "adapt.extent",
     "adapt.orientation",
+    "adapt.pooling_grid",
     "adapt.ema_decay",
 )
 _ADVERSARIAL = (*_EVERYWHERE, "model.", "pretrain.", "adapt.", "loss.", "attention.")

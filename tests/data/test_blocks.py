@@ -18,7 +18,7 @@ def fields(height: int, width: int, classes: int, seed: int) -> np.ndarray:
     return np.kron(patches, np.ones((6, 6), int))[:height, :width].astype(np.uint8)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 999), buffer=st.integers(0, 12), size=st.integers(30, 70))
 def test_every_test_pixel_is_farther_than_the_buffer_from_every_development_pixel(
     seed: int, buffer: int, size: int

@@ -32,7 +32,7 @@ def counts(image: np.ndarray) -> list[int]:
     return np.bincount(image.ravel(), minlength=4)[1:].tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(k=st.integers(1, 15), v=st.integers(0, 5), seed=SEEDS)
 def test_a_draw_has_k_and_v_pixels_a_class_from_disjoint_pools(k: int, v: int, seed: int) -> None:
     pair = a_pair()
@@ -44,7 +44,7 @@ def test_a_draw_has_k_and_v_pixels_a_class_from_disjoint_pools(k: int, v: int, s
         np.testing.assert_array_equal(image[image > 0], pair.development_labels[image > 0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(k=st.integers(1, 9), v=st.integers(0, 4), seed=SEEDS)
 def test_draws_are_nested_in_both_counts(k: int, v: int, seed: int) -> None:
     small, large = draw_labels(a_pair(), k, v, seed), draw_labels(a_pair(), k + 1, v + 1, seed)
@@ -53,7 +53,7 @@ def test_draws_are_nested_in_both_counts(k: int, v: int, seed: int) -> None:
         np.testing.assert_array_equal(few[few > 0], more[few > 0])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS)
 def test_a_seed_is_one_draw_and_the_source_split_ignores_k(seed: int) -> None:
     first, again, other_k = (draw_labels(a_pair(), k, 5, seed) for k in (3, 3, 10))

@@ -14,7 +14,7 @@ from agsgtl.data.matfile import mat_variables
 DTYPES = st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     array=hnp.arrays(DTYPES, hnp.array_shapes(min_dims=2, max_dims=4, min_side=0, max_side=5)),
     compressed=st.booleans(),

@@ -23,7 +23,7 @@ def test_half_of_each_class_and_at_least_fifteen_pixels_are_test() -> None:
     assert np.bincount(pools.development.ravel()).tolist() == [144 - 25, 20, 5]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(first=st.integers(3, 70), second=st.integers(3, 70), seed=st.integers(0, 2**32), fraction=st.floats(0.01, 0.99))
 def test_pools_part_the_labels_and_depend_on_image_and_rule_alone(
     first: int, second: int, seed: int, fraction: float

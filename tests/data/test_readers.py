@@ -138,7 +138,7 @@ GEO = {".tif": "rasterio", ".hdr": "spectral"}
 
 
 @pytest.mark.parametrize("suffix", [".mat", "7.3.mat", ".npz", ".npy", ".tif", ".hdr"])
-@settings(max_examples=84, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=84, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_give_the_right_axes_or_a_clear_error(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
     """500 files over the six formats: never a crash, never a cube that is silently turned against its labels."""

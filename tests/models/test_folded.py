@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from agsgtl.config import configure
 from agsgtl.models import folded
 from agsgtl.models.networks import Discriminator, Segmenter, build_discriminator, build_segmenter
-from agsgtl.models.orientation import Orientation
+from agsgtl.models.view import Orientation, PoolingGrid, View
 
 SIZES = [(12, 12), (13, 11), (14, 15), (7, 6)]  # multiples of four, odd at one pooling, at the other, at both
 
@@ -97,15 +97,21 @@ def test_the_segmenters_logits_agree() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("bands", [5, 36])  # more than 9 a feature: the first convolution's gradient is taken by hand
-@pytest.mark.parametrize("seen", [Orientation((2,)), Orientation((3,), transposed=True)])
-def test_an_orientation_of_the_kernels_is_one_of_the_scene(
-    size: tuple[int, int], bands: int, seen: Orientation
-) -> None:
+@pytest.mark.parametrize(
+    "seen",
+    [
+        View(Orientation((2,))),
+        View(grid=PoolingGrid(1, 0)),
+        View(grid=PoolingGrid(2, 3)),
+        View(Orientation((3,), transposed=True), PoolingGrid(3, 2)),
+    ],
+)
+def test_a_view_of_the_folded_form_is_one_of_the_scene(size: tuple[int, int], bands: int, seen: View) -> None:
     plain, _ = networks(bands)
     composed = copy.deepcopy(plain)
     cube = torch.randn(1, bands, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     weights = torch.randn(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    expected = seen.undone(plain(seen.of(cube)))
+    expected = seen.orientation.undone(plain(seen.orientation.of(cube), seen.grid))
     got = folded.composed(composed)(cube, seen=seen)
     assert_same_step(plain.body, expected, composed.body, got, weights)
 

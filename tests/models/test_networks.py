@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 from quick import quick_config
+from torch.nn import functional
 
 from agsgtl.errors import UserError
 from agsgtl.models.networks import build_discriminator, build_segmenter
+from agsgtl.models.view import PoolingGrid
 
 FAMILIES = {
     "shallow": {},
@@ -55,3 +57,16 @@ def test_depthwise_segmenter_has_no_attention() -> None:
     assert segmenter.attention is None
     with pytest.raises(TypeError, match="no attention"):
         segmenter.attended(torch.zeros(1, 21, 8, 8))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("grid", [PoolingGrid(1, 0), PoolingGrid(3, 2)])
+def test_a_scene_on_another_grid_is_a_piece_of_a_larger_scene_on_its_own(family: str, grid: PoolingGrid) -> None:
+    """What lies ahead of a scene in a larger one shifts the poolings as the grid does; far from the border nothing else does."""
+    segmenter = build_segmenter(quick_config(**FAMILIES[family]), 42, 3, seed=0)
+    scene = torch.randn(1, 42, 160, 160)
+    larger = functional.pad(scene, (grid.columns, 0, grid.rows, 0))
+    shifted, whole = segmenter.eval()(scene, grid), segmenter(larger)[..., grid.rows :, grid.columns :]
+    assert not torch.allclose(shifted, segmenter(scene), atol=1e-3)
+    inner = (..., slice(80, -40), slice(80, -40))
+    torch.testing.assert_close(shifted[inner], whole[inner], rtol=1e-4, atol=1e-5)

@@ -97,7 +97,7 @@ def test_what_holds_no_weights_is_refused(tmp_path: Path, content: object, messa
         read_state_dicts(write_pickle(tmp_path / "a.pkl", content))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_give_weights_or_a_clear_error(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(pickle.dumps(DICTS))

@@ -1,4 +1,4 @@
-"""The eight orientations of a square, turns and mirror images, in which a network can see its maps (the group D4)."""
+"""How a network sees its maps: in which of the eight orientations of a square (the group D4), and on which grid it pools."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,37 @@ class Orientation:
         return maps.contiguous(memory_format=torch.channels_last) if self.flipped or self.transposed else maps
 
 
-AS_IT_LIES: Final = Orientation()
-"""The scene itself."""
+@dataclass(frozen=True)
+class PoolingGrid:
+    """Where the 2 x 2 cells of a network's poolings begin: so many rows and columns ahead of the maps' first ones.
+
+    A pooled network is not the same function of a scene and of its neighbour a pixel further on, but only of one a whole
+    cell of its last pooling further on (Zhang 2019, Making Convolutional Networks Shift-Invariant Again, section 3.1).
+    """
+
+    rows: int = 0
+    columns: int = 0
+
+    def of(self, maps: Tensor) -> Tensor:
+        """Maps (n, C, H, W), none of them negative, with empty rows and columns ahead: zeros, which no maximum takes.
+
+        >>> PoolingGrid(1, 0).of(torch.tensor([[[[3.0, 4.0]]]])).tolist()
+        [[[[0.0, 0.0], [3.0, 4.0]]]]
+        """
+        return functional.pad(maps, (self.columns, 0, self.rows, 0)) if self.rows or self.columns else maps
+
+    def undone(self, maps: Tensor) -> Tensor:
+        """The maps without what was ahead."""
+        return maps[..., self.rows :, self.columns :]
+
+
+@dataclass(frozen=True)
+class View:
+    """An orientation, and the pooling grid in it."""
+
+    orientation: Orientation = Orientation()
+    grid: PoolingGrid = PoolingGrid()
+
+
+AS_IT_LIES: Final = View()
+"""The scene itself, pooled from its first row and column on."""

@@ -1,0 +1,109 @@
+"""What `adapt.pooling_grid: random` gives: a finished sweep's winners trained with and without it, judged without test labels.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.views results/EXPERIMENT [--methods fine_tune] [--seeds 1,2]
+
+The settings of each study's best trial by the selection score are trained anew on the seeds' label draws, on a fixed and on
+a random grid, to the last epoch. Judged is the macro F1 on the rest of the development pool (neither test pixels nor drawn
+for training or validation), averaged over the classes that have some: of the class map as the network gives it, and of the
+mean softmax over the sixteen grids on which a shallow network can pool (cycle spinning; Coifman and Donoho 1995,
+Translation-Invariant De-Noising).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import pandas as pd
+import torch
+from sklearn.metrics import f1_score
+from torch import Tensor
+
+from agsgtl.config import Config, configure
+from agsgtl.data.labels import draw_labels
+from agsgtl.data.mapped import map_pair
+from agsgtl.data.pairing import DomainPair
+from agsgtl.models import folded
+from agsgtl.models.networks import Segmenter, build_segmenter
+from agsgtl.models.reach import STRIDES
+from agsgtl.models.view import PoolingGrid, View
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.record import Record
+from agsgtl.seeds import Seeds
+from agsgtl.training.allocator import keep_freed_memory
+from agsgtl.training.inputs import LabelledPixels
+from agsgtl.training.losses import at_pixels
+from agsgtl.training.methods import METHODS
+from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
+from agsgtl.trial import source_inputs
+
+
+def winner(results: Path, study: str) -> Record:
+    """The complete trial of a study with the best selection score."""
+    records = (folder.record() for folder in Ledger(results).trials(study))
+    complete = [record for record in records if record is not None and record.status == "complete"]
+    return max(complete, key=lambda record: record.score or 0.0)
+
+
+def worth(config: Config, method: str, pair: DomainPair, seed: int, source_models: Path) -> dict[str, float]:
+    """Macro F1 of the method, trained to its last epoch on one draw: plainly, and averaged over the grids."""
+    seeds = Seeds(labels=seed, init=seed)
+    inputs = source_inputs(config, pair, seeds)
+    file = source_model_file(source_models, source_model_key(config, pair.fingerprint, seeds))
+    source = obtain_source_model(config, inputs, seeds, file).best if METHODS[method].needs_source_model else {}
+    training = METHODS[method].start(config, inputs, source, seeds.init)
+    for epoch in range(1, training.epochs + 1):
+        training.train_epoch(epoch)
+    segmenter = build_segmenter(config, inputs.bands, inputs.classes, seed=0).eval()
+    segmenter.load_state_dict(training.weights())
+    draw = draw_labels(pair, config.labels.per_class, config.labels.validation_per_class, seed)
+    rest = LabelledPixels.of(
+        pair.development_labels * ((draw.target_train == 0) & (draw.target_validation == 0)), "cpu"
+    )
+    places = range(STRIDES[config.model.family])
+    grids = [PoolingGrid(rows, columns) for rows in places for columns in places]
+    return {
+        "one grid": _macro_f1(_seen(segmenter, inputs.target_cube, grids[:1]), rest),
+        "mean over grids": _macro_f1(_seen(segmenter, inputs.target_cube, grids), rest),
+    }
+
+
+@torch.no_grad()
+def _seen(segmenter: Segmenter, cube: Tensor, grids: list[PoolingGrid]) -> Tensor:
+    logits = folded.composed(segmenter)
+    return torch.stack([logits(cube, seen=View(grid=grid)).softmax(dim=1) for grid in grids]).mean(dim=0)
+
+
+def _macro_f1(probabilities: Tensor, rest: LabelledPixels) -> float:
+    classes = at_pixels(probabilities, rest.pixels).argmax(dim=1)
+    return float(f1_score(rest.labels, classes, labels=rest.labels.unique(), average="macro"))
+
+
+def main() -> None:
+    """Prints a line a study and grid, and the means."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--methods", default="fine_tune")
+    parser.add_argument("--seeds", default="1,2")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    studies = [s for s in Ledger(arguments.results).studies() if s.split("/")[0] in arguments.methods.split(",")]
+    rows = []
+    print("| study | pooling grid | seed | F1 on one grid | F1, mean over grids |\n|---|---|---|---|---|")
+    for study, grid, seed in itertools.product(sorted(studies), ("fixed", "random"), seeds):
+        record = winner(arguments.results, study)
+        config = configure(record.config, {"adapt.pooling_grid": grid}, origin=study)
+        pair, method = map_pair(arguments.results, record.identity.pair), record.identity.method
+        found = worth(config, method, pair, seed, arguments.results / "pretrained")
+        rows.append({"method": method, "grid": grid} | found)
+        print(f"| {study} | {grid} | {seed} | {' | '.join(f'{100 * f1:.1f}' for f1 in found.values())} |", flush=True)
+    means = pd.DataFrame(rows).groupby(["method", "grid"]).mean()
+    for (method, grid), found in means.iterrows():
+        print(f"| {method}, mean | {grid} | | {' | '.join(f'{100 * f1:.1f}' for f1 in found)} |")
+
+
+if __name__ == "__main__":
+    main()
