@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from agsgtl.seeds import Seeds
 from agsgtl.training.methods import METHODS
 from agsgtl.trial import Place, debug_setup, run_trial
 from agsgtl.tuning.cluster import usable_cpus
+from agsgtl.tuning.confirm import fixed_choices
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import study_names
 
@@ -44,19 +46,27 @@ def describe(path: Path, results: Path) -> str:
     lines.append(
         f"confirmation: {len(confirm.methods)} methods x {cells} trainings a pair and k; {scored} scored so far"
     )
-    for pair in experiment.pairs:
-        for method in confirm.methods:
-            values = experiment.base_values(method, None, pair)
-            if method in experiment.spaces:
-                values |= experiment.spaces[method].centre()
-            each = _training_s(experiment, method, pair, configure(values, origin=experiment.origin))
-            core_s += each * cells * max(1, len(experiment.label_counts(method)))
+    for method, pair, config in _confirmed(experiment):
+        core_s += cells * _training_s(experiment, method, pair, config)
     slots = max(1, usable_cpus() // experiment.file.resources.cpu)
     lines.append(
         f"estimate: about {core_s / slots / 60:.0f} min with {slots} trials at a time on this machine, from timed epochs; pruning "
         "shortens it, and done confirmations are not taken off"
     )
     return "\n".join(lines)
+
+
+def _confirmed(experiment: Experiment) -> Iterator[tuple[str, str, Config]]:
+    """Method, pair and settings of every confirmation at each k; of a winner that is not known yet the middle of its space."""
+    counts = {k for method in METHODS for k in experiment.label_counts(method) if k is not None}
+    for pair in experiment.pairs:
+        for choice in fixed_choices(experiment, pair, counts):
+            yield choice.method, pair, choice.config
+        for method in set(experiment.file.confirm.methods) & experiment.spaces.keys():
+            centre = experiment.spaces[method].centre()
+            for k in experiment.label_counts(method):
+                values = {**experiment.base_values(method, k, pair), **centre}
+                yield method, pair, configure(values, origin=experiment.origin)
 
 
 def _training_s(experiment: Experiment, method: str, pair: str, config: Config) -> float:
