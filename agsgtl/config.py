@@ -119,6 +119,12 @@ class AdaptSettings(_Group):
         "pooling ahead of them (3 rows and columns; depthwise 15), drawn anew",
         "Zhang 2019, Making Convolutional Networks Shift-Invariant Again",
     )
+    discriminator_view: Literal["fixed", "random"] = _setting(
+        "fixed",
+        "an epoch's discriminator steps know the target's features of the scene as it lies, or in an orientation and on a "
+        "grid drawn as those of the target's steps are",
+        _OURS,
+    )
     ema_decay: float = _setting(
         0.0,
         "what is judged and kept is the exponential moving average of the weights over the steps, with this decay; 0: the "
@@ -276,7 +282,7 @@ def _collect_hyperparameters() -> dict[str, Hyperparameter]:
 
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = _collect_hyperparameters()
 
-ADDED_LATER: Mapping[str, Value] = {"adapt.pooling_grid": "fixed"}
+ADDED_LATER: Mapping[str, Value] = {"adapt.pooling_grid": "fixed", "adapt.discriminator_view": "fixed"}
 """Hyperparameters that older records do not name, and what those ran with."""
 
 HOUSTON: Mapping[str, Value] = {}

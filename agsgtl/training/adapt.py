@@ -17,7 +17,7 @@ from agsgtl.config import Config
 from agsgtl.models import folded
 from agsgtl.models.moments import Moments
 from agsgtl.models.networks import Discriminator, Segmenter
-from agsgtl.models.view import View
+from agsgtl.models.view import AS_IT_LIES, View
 from agsgtl.seeds import derive_seed
 from agsgtl.training.averaging import Averaged
 from agsgtl.training.checkpoint import Tensors, load_optimizer_tensors, optimizer_tensors, prefixed, snapshot, under
@@ -86,18 +86,24 @@ class AdversarialTraining(Training):
         unlabelled = self._draw_unlabelled(epoch)
         if self.settings.extent == "windows":
             self.source, self.source_patches = self._source_of(epoch)
-        discriminator_losses = self._train_discriminator(unlabelled)
+        discriminator_losses = self._train_discriminator(unlabelled, self._features_to_judge(epoch))
         target_losses = self._train_target(unlabelled, epoch)
         self.target_features = self._inference_features()
         return discriminator_losses, target_losses
 
-    def _train_discriminator(self, unlabelled: Tensor) -> Tensor:
+    def _features_to_judge(self, epoch: int) -> Tensor:
+        """The target's features that the epoch's discriminator steps see: a view of them in inference."""
+        if self.settings.discriminator_view == "fixed":
+            return self.target_features
+        return self._inference_features(drawn_view(self.config, derive_seed(self.seed, "discriminator"), epoch, 0))
+
+    def _train_discriminator(self, unlabelled: Tensor, features: Tensor) -> Tensor:
         self.discriminator.train().requires_grad_(True)
         with (
             torch.no_grad(),
             self.precision,
         ):  # the target does not move during these steps, nor does its gate in eval mode
-            features = self._gated_features(self.target_features)
+            features = self._gated_features(features)
             patches = folded.patches(self.discriminator, features)
         return torch.stack(
             [self._discriminator_step(features, patches, unlabelled) for _ in range(self.settings.discriminator_steps)]
@@ -219,9 +225,9 @@ class AdversarialTraining(Training):
         rows = at_pixels(features, pixels)
         return self.target.classifier(rows.T[None, :, :, None])[0, :, :, 0].T  # type: ignore[no-any-return]  # in float32
 
-    def _inference_features(self) -> Tensor:
+    def _inference_features(self, seen: View = AS_IT_LIES) -> Tensor:
         with torch.no_grad(), self.precision:
-            return folded.features(self.target.eval().body, self.part.maps)
+            return folded.features(self.target.eval().body, self.part.maps, seen)
 
     def _source_of(self, epoch: int) -> tuple[Part, Moments | None]:
         """The epoch's part of the source's features, and what the discriminator wants to know of them."""

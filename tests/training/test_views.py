@@ -94,3 +94,15 @@ def test_every_method_that_reads_it_trains_otherwise_with_it(name: str, choice: 
 
 def test_both_choices_are_read_by_the_same_methods() -> None:
     assert all(len({f"adapt.{choice}" in method.reads for choice in CHOICES}) == 1 for method in METHODS.values())
+
+
+@pytest.mark.parametrize(("view", "changes"), [("orientation", True), ("pooling_grid", True), ("ema_decay", False)])
+def test_the_discriminator_knows_the_views_that_the_targets_steps_draw(
+    view: str, changes: bool, inputs: TrainingInputs
+) -> None:
+    losses = []
+    for kind in ("fixed", "random"):
+        config = quick_config(adapt__discriminator_view=kind, **{f"adapt__{view}": "random" if changes else 0.5})
+        source = METHODS["target_only"].start(config, inputs, {}, 0).weights()
+        losses.append(METHODS["agsgtl"].start(config, inputs, source, 0).train_epoch(1)["discriminator"])
+    assert (losses[0] != losses[1]) == changes
