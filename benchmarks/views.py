@@ -1,9 +1,9 @@
-"""What `adapt.pooling_grid: random` gives: a finished sweep's winners trained with and without it, judged without test labels.
+"""What random views give: a finished sweep's winners trained with and without them, judged without test labels.
 
     OMP_NUM_THREADS=1 python -m benchmarks.views results/EXPERIMENT [--methods fine_tune] [--seeds 1,2]
 
-The settings of each study's best trial by the selection score are trained anew on the seeds' label draws, on a fixed and on
-a random grid, to the last epoch. Judged is the macro F1 on the rest of the development pool (neither test pixels nor drawn
+The settings of each study's best trial by the selection score are trained anew on the seeds' label draws to the last epoch: on
+a fixed grid; with `adapt.pooling_grid: random`; and for `agsgtl` with `adapt.discriminator_view: random` besides. Judged is the macro F1 on the rest of the development pool (neither test pixels nor drawn
 for training or validation), averaged over the classes that have some: of the class map as the network gives it, and of the
 mean softmax over the sixteen grids on which a shallow network can pool (cycle spinning; Coifman and Donoho 1995,
 Translation-Invariant De-Noising).
@@ -37,6 +37,13 @@ from agsgtl.training.losses import at_pixels
 from agsgtl.training.methods import METHODS
 from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
 from agsgtl.trial import source_inputs
+
+
+VARIANTS: dict[str, dict[str, str]] = {
+    "fixed": {},
+    "random grid": {"adapt.pooling_grid": "random"},
+    "random grid, discriminator too": {"adapt.pooling_grid": "random", "adapt.discriminator_view": "random"},
+}
 
 
 def winner(results: Path, study: str) -> Record:
@@ -92,17 +99,19 @@ def main() -> None:
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     studies = [s for s in Ledger(arguments.results).studies() if s.split("/")[0] in arguments.methods.split(",")]
     rows = []
-    print("| study | pooling grid | seed | F1 on one grid | F1, mean over grids |\n|---|---|---|---|---|")
-    for study, grid, seed in itertools.product(sorted(studies), ("fixed", "random"), seeds):
+    print("| study | views | seed | F1 on one grid | F1, mean over grids |\n|---|---|---|---|---|")
+    for study, views, seed in itertools.product(sorted(studies), VARIANTS, seeds):
         record = winner(arguments.results, study)
-        config = configure(record.config, {"adapt.pooling_grid": grid}, origin=study)
+        if not VARIANTS[views].keys() <= METHODS[record.identity.method].reads:
+            continue
+        config = configure(record.config, VARIANTS[views], origin=study)
         pair, method = map_pair(arguments.results, record.identity.pair), record.identity.method
         found = worth(config, method, pair, seed, arguments.results / "pretrained")
-        rows.append({"method": method, "grid": grid} | found)
-        print(f"| {study} | {grid} | {seed} | {' | '.join(f'{100 * f1:.1f}' for f1 in found.values())} |", flush=True)
-    means = pd.DataFrame(rows).groupby(["method", "grid"]).mean()
-    for (method, grid), found in means.iterrows():
-        print(f"| {method}, mean | {grid} | | {' | '.join(f'{100 * f1:.1f}' for f1 in found)} |")
+        rows.append({"method": method, "views": views} | found)
+        print(f"| {study} | {views} | {seed} | {' | '.join(f'{100 * f1:.1f}' for f1 in found.values())} |", flush=True)
+    means = pd.DataFrame(rows).groupby(["method", "views"], sort=False).mean()
+    for (method, views), found in means.iterrows():
+        print(f"| {method}, mean | {views} | | {' | '.join(f'{100 * f1:.1f}' for f1 in found)} |")
 
 
 if __name__ == "__main__":
