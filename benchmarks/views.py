@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python -m benchmarks.views results/EXPERIMENT [--methods fine_tune] [--seeds 1,2]
 
 The settings of each study's best trial by the selection score are trained anew on the seeds' label draws to the last epoch: on
-a fixed grid; with `adapt.pooling_grid: random`; and for `agsgtl` with `adapt.discriminator_view: random` besides. Judged is the macro F1 on the rest of the development pool (neither test pixels nor drawn
-for training or validation), averaged over the classes that have some: of the class map as the network gives it, and of the
-mean softmax over the sixteen grids on which a shallow network can pool (cycle spinning; Coifman and Donoho 1995,
-Translation-Invariant De-Noising).
+a fixed grid; with `adapt.pooling_grid: random`; and for `agsgtl` with `adapt.discriminator_view: random` besides. Judged is the
+macro F1 on the rest of the development pool (neither test pixels nor drawn for training or validation), averaged over the
+classes that have some: of the class map as the network gives it, and of the mean softmax over the sixteen grids on which a
+shallow network can pool (cycle spinning; Coifman and Donoho 1995, Translation-Invariant De-Noising).
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from agsgtl.training.losses import at_pixels
 from agsgtl.training.methods import METHODS
 from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
 from agsgtl.trial import source_inputs
-
 
 VARIANTS: dict[str, dict[str, str]] = {
     "fixed": {},
