@@ -162,7 +162,7 @@ def importance_gaps(importances: pd.DataFrame | None, studies: Iterable[str]) ->
     if lacking:
         yield (
             f"No importances of {', '.join(lacking)}: that takes {FEWEST_TRIALS} complete trials, two "
-            "hyperparameters that vary, and scores that do."
+            "hyperparameters that vary, and best trials that stand out from the others."
         )
     part = importances[importances["measured"] < importances["trials"]] if "measured" in importances else NO_IMPORTANCES
     for study, trials in part.groupby("study") if len(part) else ():
