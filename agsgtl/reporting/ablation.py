@@ -11,6 +11,7 @@ import pandas as pd
 
 from agsgtl.config import HYPERPARAMETERS
 from agsgtl.errors import UserError, did_you_mean
+from agsgtl.reads import READS
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Comparison
 from agsgtl.reporting.confirmed import Confirmed
 from agsgtl.reporting.layout import Block, Document, Sentences, Text, cell_text, comparison_text, words
@@ -87,13 +88,14 @@ def ablation_table(confirmed: Confirmed, metric: str = "macro_f1", reference: st
 def changes_from(confirmed: Confirmed, row: Row, reference: Row) -> list[Change]:
     """The hyperparameters in which a row's records differ from the reference's, switches and losses first.
 
-    What both experiments searched for differs from tuning to tuning, and is no ablation.
+    What the method does not read changes nothing; what both experiments searched for differs from tuning to tuning, and is
+    no ablation.
     """
     ours, theirs = (_values(confirmed, one) for one in (row, reference))
     found = [
         Change(path, theirs[path], ours[path])
         for path in HYPERPARAMETERS
-        if ours[path] != theirs[path] and ours[path] and theirs[path]
+        if path in READS.get(row.method, HYPERPARAMETERS) and ours[path] != theirs[path] and ours[path] and theirs[path]
     ]
     return sorted(found, key=lambda change: not change.path.startswith(("attention.", "loss.")))
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from agsgtl.config import HYPERPARAMETERS
+from agsgtl.reads import READS
 from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.tidy import split_by
 
-METHOD_ORDER = ("source_only", "target_only", "fine_tune", "source_and_target", "lda", "paper", "agsgtl")
 FULL_EPOCHS = 200
 """The authors' count of epochs, of pre-training and (Houston) of adaptation; fewer is said in the row's name."""
 
-_NO_ADAPTATION = ("source_only", "lda")
-_NO_PRETRAINING = ("target_only", "lda")
 KEYS = ["method", "per_class", "tag"]
+_SAME = ("settings", "select", "pair_fingerprint", "trainer_version")
+"""What two records of one method, pair and seed have in common if they are the same run."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,15 @@ class Row:
 def tag_records(confirmed: pd.DataFrame) -> pd.DataFrame:
     """The confirmed records with a column `tag`, empty unless experiments disagree about a (method, pair, k).
 
-    Two experiments agree where every seed was trained with one and the same config; copies of one run are dropped.
+    Two experiments agree where every seed was trained with the same values of all that the method reads; copies of one run
+    are dropped.
     """
     if confirmed.empty:
         return confirmed.assign(settings=0, tag="")
-    settings = pd.util.hash_pandas_object(confirmed[[*HYPERPARAMETERS]].astype("string").fillna(""), index=False)
+    settings = pd.util.hash_pandas_object(_read(confirmed), index=False)
     frame = confirmed.assign(settings=settings, tag=pd.Series("", index=confirmed.index, dtype="string"))
     frame = frame.drop_duplicates(
-        ["method", "pair", "per_class", "number", "init", "config_hash", "label_seed", "init_seed"]
+        [*("method", "pair", "per_class", "number", "init", "label_seed", "init_seed"), *_SAME]
     )
     groups = frame.groupby(["method", "pair", "per_class"])
     differs = (groups["experiment"].transform("nunique") > 1) & (groups["settings"].transform("nunique") > 1)
@@ -59,12 +60,20 @@ def tag_records(confirmed: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_rows(records: pd.DataFrame, planned: pd.DataFrame) -> list[Row]:
-    """The rows of tagged records and planned cells (`method`, `per_class`, `tag`), in the order of `METHOD_ORDER`."""
+    """The rows of tagged records and planned cells (`method`, `per_class`, `tag`), in the order of `READS`."""
     keys = set(map(tuple, pd.concat([records[KEYS], planned[KEYS]]).astype(object).itertuples(index=False)))
     several_k = len({per_class for _, per_class, _ in keys}) > 1
     groups = dict(split_by(records, KEYS))
     rows = [_row(key, groups.get(key), several_k) for key in keys]
     return sorted(rows, key=lambda row: (_rank(row.method), row.method, row.tag, row.per_class))
+
+
+def _read(records: pd.DataFrame) -> pd.DataFrame:
+    """Every hyperparameter as text, empty where the record's method does not read it."""
+    values = records[[*HYPERPARAMETERS]].astype("string").fillna("")
+    for method, reads in READS.items():
+        values.loc[records["method"] == method, [path for path in HYPERPARAMETERS if path not in reads]] = ""
+    return values
 
 
 def plan_cells(plans: Sequence[Plan], records: pd.DataFrame) -> pd.DataFrame:
@@ -108,9 +117,10 @@ def _row(key: tuple[str, int, str], group: pd.DataFrame | None, several_k: bool)
 def _schedule(method: str, group: pd.DataFrame) -> str:
     """What is shorter than the authors' schedule, where all cells of the row share it."""
     text = ""
-    if method not in _NO_ADAPTATION:
+    reads = READS.get(method, frozenset(HYPERPARAMETERS))
+    if "adapt.epochs" in reads:
         text += _short(group["adapt.epochs"], "epochs")
-    if method not in _NO_PRETRAINING:
+    if "pretrain.epochs" in reads:
         text += _short(group["pretrain.epochs"], "pre-training epochs")
     return text
 
@@ -122,4 +132,4 @@ def _short(epochs: pd.Series, unit: str) -> str:
 
 
 def _rank(method: str) -> int:
-    return METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
+    return [*READS, method].index(method)

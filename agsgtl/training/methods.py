@@ -1,7 +1,7 @@
-"""The methods by name: what each starts from, and which hyperparameters it reads.
+"""The methods by name: what each starts from.
 
-A further method is one function here, or in a file of its own, and one line in `METHODS`; the contract tests, the
-sweep, the confirmation and the tables then know it.
+A further method is one function here, or in a file of its own, a line in `METHODS`, and one in `reads.py`; the contract tests,
+the sweep, the confirmation and the tables then know it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agsgtl.config import HYPERPARAMETERS, Config
+from agsgtl.config import Config
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.models.networks import Segmenter, build_discriminator, build_segmenter, placed
+from agsgtl.reads import READS
 from agsgtl.seeds import derive_seed
 from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.training.baselines import Domain, LinearDiscriminant, SupervisedTraining
@@ -28,20 +29,18 @@ Start = Callable[[Config, TrainingInputs, Tensors, int], Training]
 class Method:
     """A way to map the target scene.
 
-    `groups` are the hyperparameters it reads, as dotted paths or as `group.`; what they leave out is refused in its
-    search space. `is_fixed` methods are never tuned.
+    `is_fixed` methods are never tuned.
     """
 
     name: str
     start: Start
     needs_source_model: bool
-    groups: tuple[str, ...]
     is_fixed: bool = False
 
     @property
     def reads(self) -> frozenset[str]:
         """The dotted paths of the hyperparameters that can change what this method gives."""
-        return frozenset(path for path in HYPERPARAMETERS if path.startswith(self.groups))
+        return READS[self.name]
 
 
 def _source_only(config: Config, inputs: TrainingInputs, source: Tensors, seed: int) -> Training:
@@ -91,33 +90,16 @@ def _segmenter(config: Config, inputs: TrainingInputs, seed: int, weights: Tenso
     return placed(segmenter, inputs.target_cube.device)
 
 
-_EVERYWHERE = ("data.", "labels.", "runtime.")
-_NETWORK = (*_EVERYWHERE, "model.family", "model.width")
-_SUPERVISED = (
-    *_NETWORK,
-    "adapt.epochs",
-    "adapt.target_steps",
-    "adapt.target_learning_rate",
-    "adapt.keep",
-    "adapt.extent",
-    "adapt.orientation",
-    "adapt.pooling_grid",
-    "adapt.ema_decay",
-)
-_ADVERSARIAL = (*_EVERYWHERE, "model.", "pretrain.", "adapt.", "loss.", "attention.")
-
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
-        Method("source_only", _source_only, True, (*_NETWORK, "pretrain.")),
-        Method("target_only", _target_only, False, _SUPERVISED),
-        Method("fine_tune", _fine_tune, True, (*_SUPERVISED, "pretrain.")),
-        Method(
-            "source_and_target", _source_and_target, True, (*_SUPERVISED, "adapt.source_pixels_per_class", "pretrain.")
-        ),
-        Method("lda", _linear_discriminant, False, _EVERYWHERE, is_fixed=True),
-        Method("paper", _adversarial, True, (*_EVERYWHERE, "model.", "adapt.epochs"), is_fixed=True),
-        Method("agsgtl", _adversarial, True, _ADVERSARIAL),
+        Method("source_only", _source_only, needs_source_model=True),
+        Method("target_only", _target_only, needs_source_model=False),
+        Method("fine_tune", _fine_tune, needs_source_model=True),
+        Method("source_and_target", _source_and_target, needs_source_model=True),
+        Method("lda", _linear_discriminant, needs_source_model=False, is_fixed=True),
+        Method("paper", _adversarial, needs_source_model=True, is_fixed=True),
+        Method("agsgtl", _adversarial, needs_source_model=True),
     )
 }
 

@@ -216,3 +216,20 @@ def test_comparisons_with_a_method_stand_against_it_and_not_against_the_best(dem
         UserError, match="--reference fine_tun: is no method of these results; did you mean 'fine_tune'"
     ):
         build_view([demo], "comparisons", reference="fine_tun")
+
+
+def test_what_a_method_does_not_read_makes_no_second_row_and_no_ablation(tmp_path: Path) -> None:
+    for name, change in (("one", {}), ("two", {"loss.entropy": 0.5, "adapt.epochs": 7})):
+        write_confirm(tmp_path / name, "lda", {41: 0.50, 50: 0.60}, config=change)
+        write_confirm(tmp_path / name, "agsgtl", {41: 0.50, 50: 0.60}, config=change)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    intervals = build_view(folders, "intervals").blocks[0]
+    assert [(line[0].text, line[4].text) for line in intervals.lines if line[1].text == PAIR] == [
+        ("lda", "2"),
+        ("agsgtl (one)", "2"),
+        ("agsgtl (two), 7 epochs", "2"),
+    ]
+    assert list(texts(build_view(folders, "ablation").blocks[0])) == [
+        "agsgtl",
+        "agsgtl, 7 epochs, entropy term on, epochs 7",
+    ]
