@@ -119,7 +119,9 @@ def describe_errors(error: ValidationError) -> list[str]:
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "value_error":
-            clauses.append((f"{key}: " if key not in ("", "model", "attention") else "") + str(item["ctx"]["error"]))
+            clauses.append(
+                (f"{key}: " if key not in ("", "model", "adapt", "attention") else "") + str(item["ctx"]["error"])
+            )
         elif item["type"] == "extra_forbidden":
             clauses.append(f"{key}: no such key")
         elif item["type"] == "missing":

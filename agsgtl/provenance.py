@@ -21,12 +21,16 @@ from agsgtl.reporting.record import Cost
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of what computes, and the commit of the checkout that agsgtl runs from, where there is one."""
+    """Versions of what computes, and the commit of the checkout that agsgtl runs from, where there is one.
+
+    `cpu` is the instruction set that PyTorch takes: kernels, and with them the last bits, depend on it.
+    """
     found = {
         "agsgtl": agsgtl.__version__,
         "torch": str(torch.__version__),
         "numpy": numpy.__version__,
         "python": platform.python_version(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
     }
     return found | ({"commit": commit} if (commit := _commit()) else {})
 

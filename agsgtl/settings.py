@@ -102,13 +102,13 @@ class AdaptSettings(_Group):
     )
     orientation: Literal["fixed", "random"] = _setting(
         "fixed",
-        "each step that trains a segmenter sees the scene as it lies, or in one of its eight orientations (turns and "
+        "each step of the adaptation or of a baseline sees the scene as it lies, or in one of its eight orientations (turns and "
         "mirror images), drawn anew",
         "Cohen and Welling 2016, Group Equivariant Convolutional Networks, section 4.2",
     )
     pooling_grid: Literal["fixed", "random"] = _setting(
         "fixed",
-        "each step that trains a segmenter pools from the scene's first row and column on, or from up to a cell of the last "
+        "each step of the adaptation or of a baseline pools from the scene's first row and column on, or from up to a cell of the last "
         "pooling ahead of them (3 rows and columns; depthwise 15), drawn anew",
         "Zhang 2019, Making Convolutional Networks Shift-Invariant Again",
     )
@@ -145,6 +145,15 @@ class AdaptSettings(_Group):
     early_stop_target_ce: float = _setting(
         1.0, "the target's cross entropy on its training pixels is low below this", _AUTHORS, 0.0
     )
+
+    @model_validator(mode="after")
+    def _views_to_draw(self) -> Self:
+        if self.discriminator_view == "random" and self.orientation == self.pooling_grid == "fixed":
+            raise ValueError(
+                "adapt.discriminator_view random needs adapt.orientation or adapt.pooling_grid random, or there is one view "
+                "only; set one of them, or leave adapt.discriminator_view fixed"
+            )
+        return self
 
 
 class LossSettings(_Group):

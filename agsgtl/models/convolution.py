@@ -36,7 +36,10 @@ def weight_gradient(maps: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _learns_slowly(device: str) -> bool:
-    """On a CPU without AVX-512, where a gradient is wanted in full precision; reduced precision has kernels of its own."""
+    """On a CPU without AVX-512, other makes than x86 among them, where a gradient is wanted in full precision.
+
+    Reduced precision has kernels of its own.
+    """
     if device != "cpu" or _has_avx512():
         return False
     return torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")

@@ -18,8 +18,8 @@ def compare_with_best(
 ) -> tuple[Comparison, ...]:
     """Every column's best row at each k against every other that has numbers, Holm-adjusted over all of them.
 
-    With `method`, that method's rows stand in the place of the best. The average is compared over pairs; where there is one
-    pair only, its column stands for the average.
+    With `method`, that method's rows stand in the place of the best, and are not compared with each other. The average is
+    compared over pairs; where there is one pair only, its column stands for the average.
     """
     pairs = [column for column in columns if column != AVERAGE]
     found: list[tuple[str, Row, Row, PairedTest | None]] = []
@@ -27,7 +27,7 @@ def compare_with_best(
         for rivals in same_count(rows):
             ranking = _ranking(rivals, column, cells)
             for best in [row for row in ranking if row.method == method] if method else ranking[:1]:
-                others = [row for row in rivals if row != best and cells[row, column].n]
+                others = [row for row in rivals if row.method != method and row != best and cells[row, column].n]
                 found += [(column, best, other, _test(best, other, column, pairs, cells)) for other in others]
     adjusted = holm([test.p if test else 1.0 for *_, test in found])
     return tuple(Comparison(*compared, p) for compared, p in zip(found, adjusted, strict=True))

@@ -50,13 +50,11 @@ def tag_records(confirmed: pd.DataFrame) -> pd.DataFrame:
         return confirmed.assign(settings=0, tag="")
     settings = pd.util.hash_pandas_object(_read(confirmed), index=False)
     frame = confirmed.assign(settings=settings, tag=pd.Series("", index=confirmed.index, dtype="string"))
-    frame = frame.drop_duplicates(
-        [*("method", "pair", "per_class", "number", "init", "label_seed", "init_seed"), *_SAME]
-    )
     groups = frame.groupby(["method", "pair", "per_class"])
     differs = (groups["experiment"].transform("nunique") > 1) & (groups["settings"].transform("nunique") > 1)
     tagged = differs.groupby([frame["method"], frame["per_class"]]).transform("any")
-    return frame.assign(tag=frame["tag"].where(~tagged, frame["experiment"]))
+    frame["tag"] = frame["tag"].where(~tagged, frame["experiment"])
+    return frame.drop_duplicates([*KEYS, "pair", "number", "init", "label_seed", "init_seed", *_SAME])
 
 
 def list_rows(records: pd.DataFrame, planned: pd.DataFrame) -> list[Row]:

@@ -31,7 +31,7 @@ def per_trial(study: pd.DataFrame) -> pd.DataFrame:
 
 
 def searched_paths(study: pd.DataFrame) -> list[str]:
-    """The hyperparameters that differ between a study's trials, in the order of `config.py`."""
+    """The hyperparameters that differ between a study's trials, in the order of `settings.py`."""
     trials = per_trial(study)
     return [path for path in HYPERPARAMETERS if path in trials and trials[path].nunique(dropna=False) > 1]
 

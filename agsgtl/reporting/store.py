@@ -79,13 +79,14 @@ def _signature(path: str) -> str:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """The stored frame; an unreadable file is as good as none."""
+    """The stored frame; an unreadable file is as good as none, and so is one that lacks a column that is known now."""
+    nothing = empty().assign(**{STAMP: pd.Series(dtype="string")})
     try:
         # Column by column, each freed once it is converted: half the memory of pandas.read_parquet.
         frame: pd.DataFrame = read_table(path, memory_map=True).to_pandas(split_blocks=True, self_destruct=True)
-        return frame
     except (OSError, ArrowInvalid):
-        return empty().assign(**{STAMP: pd.Series(dtype="string")})
+        return nothing
+    return frame if set(nothing) <= set(frame) else nothing
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
 
 from agsgtl.reporting.layout import Block, Document, Sentences, percent, words
-from agsgtl.reporting.statistics import STUDY
+from agsgtl.reporting.statistics import STUDY, best_trials
 from agsgtl.reporting.tidy import split_by, study_name
 
 FIRST_COUNT: Final = 5
@@ -17,47 +16,38 @@ FIRST_COUNT: Final = 5
 
 _NOTE: Final = (
     "Selection score / macro F1 on test (%) of the trial with the best selection score among the first so many asked, on "
-    "the search's own seeds and before any finals; methods: mean over their studies, those that had no complete trial by "
-    "then left out. Ties: complete trials that share a study's best score, of all complete ones."
+    "the search's own seeds and before any finals, or of all where a search asked fewer; methods: mean over their studies, "
+    "those that had no complete trial by then left out. Ties: complete trials that share a study's best score, of all complete ones."
 )
 _UNSCORED: Final = "Macro F1 on test is shown once `agsgtl evaluate RESULTS --trials` has scored the search trials."
 _VALUES: Final = ["record_score", "macro_f1"]
 
 
-@dataclass(frozen=True)
-class _Search:
-    """What one study had chosen: `chosen` has a line a count of trials, and the columns of `_VALUES`."""
-
-    name: str
-    method: str
-    k: str
-    chosen: pd.DataFrame
-    ties: str
-
-
 def trial_tables(frame: pd.DataFrame) -> Document:
-    """One line a method and k, the mean over its studies; then one line a study.
+    """One line an experiment, method and k, the mean over its studies; then one line a study.
 
     Args:
         frame: the tidy frame; only its search trials are looked at.
     """
     trials = frame[frame["kind"] == "search"]
-    counts = list(trial_counts(int(trials["number"].max()) + 1 if len(trials) else 0))
     complete = trials[trials["status"] == "complete"]
     per_trial = complete.groupby([*STUDY, "number"], dropna=False, as_index=False)[_VALUES].mean()
-    searches = [_search(key, found, counts) for key, found in split_by(per_trial, STUDY)]
-    methods = {
-        (method, k): [search.chosen for search in searches if (search.method, search.k) == (method, k)]
-        for method, k in sorted({(search.method, search.k) for search in searches})
-    }
-    pooled = {key: pd.concat(chosen).groupby(level=0).mean() for key, chosen in methods.items()}
+    counts = list(trial_counts(int(trials["number"].max()) + 1 if len(trials) else 0))
+    chosen = _chosen(per_trial, counts)
+    methods = [
+        (experiment, method, _k(per_class), *_texts(found.groupby("count")[_VALUES].mean(), counts))
+        for (experiment, method, per_class), found in split_by(chosen, ["experiment", "method", "per_class"])
+    ]
+    ties = {key: _ties(found["record_score"]) for key, found in split_by(per_trial, STUDY)}
+    studies = [
+        (key[0], study_name(*key[1:]), *_texts(found.set_index("count")[_VALUES], counts), ties[key])
+        for key, found in split_by(chosen, STUDY)
+    ]
     header = tuple(f"{count} trials" for count in counts)
     title = "What the search had chosen after so many trials"
-    lines = tuple(words(*key, *_texts(found, counts)) for key, found in pooled.items())
-    each = tuple(words(search.name, *_texts(search.chosen, counts), search.ties) for search in searches)
     blocks = (
-        Block("trials", title, ("method", "k", *header), lines, 2),
-        Block("trials:study", f"{title}, study by study", ("study", *header, "ties"), each),
+        _block("trials", title, ("experiment", "method", "k", *header), methods),
+        _block("trials:study", f"{title}, study by study", ("experiment", "study", *header, "ties"), studies),
     )
     notes = (_NOTE,) if per_trial["macro_f1"].notna().all() else (_NOTE, _UNSCORED)
     return Document(blocks, (Sentences("note", "", notes),))
@@ -77,17 +67,29 @@ def trial_counts(most: int) -> Iterator[int]:
         yield most
 
 
-def _search(key: tuple[Any, ...], trials: pd.DataFrame, counts: Sequence[int]) -> _Search:
-    """A study's choices; of equal scores the lowest number, as a search takes it."""
-    _, method, pair, per_class = key
-    ordered = trials.sort_values("number", kind="stable").set_index("number")
-    scores = ordered["record_score"]
-    best = {count: scores[scores.index < count].idxmax() for count in counts if (scores.index < count).any()}
-    chosen = ordered.loc[list(best.values()), _VALUES].set_axis(list(best))
-    name = study_name(method, pair, per_class)
-    return _Search(name, method, name.rpartition("/")[2], chosen, f"{(scores == scores.max()).sum()} of {len(scores)}")
+def _chosen(per_trial: pd.DataFrame, counts: Sequence[int]) -> pd.DataFrame:
+    """A row a study and count, with a column `count`: the trial that the study had chosen by then."""
+    by_then = [best_trials(per_trial[per_trial["number"] < count], "record_score") for count in counts]
+    if not by_then:
+        return per_trial.assign(count=0)
+    return pd.concat([found.assign(count=count) for found, count in zip(by_then, counts, strict=True)])
 
 
 def _texts(chosen: pd.DataFrame, counts: Sequence[int]) -> Iterator[str]:
+    """From score and macro F1 by count."""
     for score, worth in chosen.reindex(list(counts)).itertuples(index=False):
         yield "–" if pd.isna(score) else percent(score) + ("" if pd.isna(worth) else f" / {percent(worth)}")
+
+
+def _ties(scores: pd.Series) -> str:
+    return f"{(scores == scores.max()).sum()} of {len(scores)}"
+
+
+def _k(per_class: Any) -> str:
+    return "sampled" if pd.isna(per_class) else str(per_class)
+
+
+def _block(key: str, title: str, header: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> Block:
+    """The lines; the experiment is named where there are several."""
+    several = len({line[0] for line in lines}) > 1
+    return Block(key, title, header if several else header[1:], tuple(words(*line[not several :]) for line in lines), 2)

@@ -55,7 +55,7 @@ def measure_importances(frame: pd.DataFrame, evaluator: Evaluator = "ped_anova")
 
 def _weigh(trials: pd.DataFrame, evaluator: Evaluator) -> dict[str, float]:
     """By hyperparameter its importance in one study; empty where that cannot be said."""
-    if len(trials) < FEWEST_TRIALS:
+    if len(trials) < FEWEST_TRIALS or trials["record_score"].nunique() < 2:
         return {}
     first = trials.iloc[0]
     ask = TrialFolder(Path(first["results"]) / first["record"]).ask()

@@ -10,7 +10,7 @@ from quick import quick_config
 from torch import Tensor, nn
 
 from agsgtl.config import configure
-from agsgtl.models import folded
+from agsgtl.models import convolution, folded
 from agsgtl.models.networks import Discriminator, Segmenter, build_discriminator, build_segmenter
 from agsgtl.models.view import Orientation, PoolingGrid, View
 
@@ -96,7 +96,8 @@ def test_the_segmenters_logits_agree() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("bands", [5, 36])  # more than 9 a feature: the first convolution's gradient is taken by hand
+@pytest.mark.parametrize("bands", [5, 36])
+@pytest.mark.parametrize("by_product", [False, True])  # with and without AVX-512
 @pytest.mark.parametrize(
     "seen",
     [
@@ -106,7 +107,10 @@ def test_the_segmenters_logits_agree() -> None:
         View(Orientation((3,), transposed=True), PoolingGrid(3, 2)),
     ],
 )
-def test_a_view_of_the_folded_form_is_one_of_the_scene(size: tuple[int, int], bands: int, seen: View) -> None:
+def test_a_view_of_the_folded_form_is_one_of_the_scene(
+    size: tuple[int, int], bands: int, by_product: bool, seen: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "_has_avx512", lambda: not by_product)
     plain, _ = networks(bands)
     composed = copy.deepcopy(plain)
     cube = torch.randn(1, bands, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

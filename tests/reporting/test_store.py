@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from synthetic import PAIR, write_confirm, write_ledger
 
+from agsgtl.config import ADDED_LATER
 from agsgtl.reporting import store
 from agsgtl.reporting.store import store_path, stored_frame, write_frame
 from agsgtl.reporting.tidy import collect
@@ -49,6 +50,16 @@ def test_a_damaged_store_is_made_again(tmp_path: Path) -> None:
     stored_frame([folder])
     store_path(folder).write_bytes(b"torn")
     assert_equal(stored_frame([folder]), collect([folder]))
+
+
+def test_a_store_from_before_a_hyperparameter_was_known_is_made_again(tmp_path: Path) -> None:
+    folder = write_ledger(tmp_path / "demo")
+    expected = stored_frame([folder])
+    for path, value in ADDED_LATER.items():
+        pd.read_parquet(store_path(folder)).drop(columns=path).to_parquet(store_path(folder), index=False)
+        found = stored_frame([folder])
+        assert_equal(found, expected)
+        assert set(found[path]) == {value}
 
 
 def test_several_folders_become_one_file(tmp_path: Path) -> None:

@@ -212,6 +212,16 @@ def test_comparisons_with_a_method_stand_against_it_and_not_against_the_best(dem
     assert {line[1].text for line in block.lines} == {"fine_tune"}
     differences = {line[2].text: line[3].text for line in block.lines}
     assert differences == {"source_only": "20.0", "agsgtl": "-10.0"}
+
+
+def test_rows_of_the_method_that_is_compared_are_not_compared_with_each_other(demo: Path, tmp_path: Path) -> None:
+    write_confirm(tmp_path / "other", "agsgtl", {41: 0.1, 50: 0.2, 61: 0.3}, config={"loss.entropy": 0.5})
+    (block,) = build_view([demo, tmp_path / "other"], "comparisons", reference="agsgtl").blocks
+    assert {line[1].text for line in block.lines} == {"agsgtl (demo)", "agsgtl (other)"}
+    assert {line[2].text for line in block.lines} == {"source_only", "fine_tune"}
+
+
+def test_a_method_that_is_not_there_cannot_be_compared(demo: Path) -> None:
     with pytest.raises(
         UserError, match="--reference fine_tun: is no method of these results; did you mean 'fine_tune'"
     ):
@@ -233,3 +243,13 @@ def test_what_a_method_does_not_read_makes_no_second_row_and_no_ablation(tmp_pat
         "agsgtl",
         "agsgtl, 7 epochs, entropy term on, epochs 7",
     ]
+
+
+def test_an_experiment_that_agrees_with_another_on_one_pair_keeps_its_row_there(tmp_path: Path) -> None:
+    for name, entropy in (("one", 0.0), ("two", 0.5)):
+        write_confirm(tmp_path / name, "agsgtl", {41: 0.5, 50: 0.6}, config={"loss.entropy": entropy})
+        write_confirm(tmp_path / name, "agsgtl", {41: 0.3, 50: 0.4}, pair="toy/other", config={"loss.entropy": 0.1})
+    block = build_view([tmp_path / "one", tmp_path / "two"], "intervals").blocks[0]
+    assert {(line[0].text, line[1].text, line[4].text) for line in block.lines if line[1].text != "average"} == {
+        (f"agsgtl ({name})", pair, "2") for name in ("one", "two") for pair in (PAIR, "toy/other")
+    }

@@ -7,7 +7,7 @@ import pytest
 import torch
 from quick import quick_config
 
-from agsgtl.config import HYPERPARAMETERS
+from agsgtl.config import HYPERPARAMETERS, Value
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
 from agsgtl.errors import UserError
@@ -24,8 +24,11 @@ def inputs(tiny_pair: DomainPair) -> TrainingInputs:
     return training_inputs(*normalised_cubes(tiny_pair, "per_domain", "cpu"), draw_labels(tiny_pair, 3, 3, 0), 3)
 
 
-def start(name: str, inputs: TrainingInputs, seed: int = 0) -> Training:
-    config = quick_config(loss__entropy=0.1)
+VIEWS = {"adapt__orientation": "random", "adapt__pooling_grid": "random", "adapt__discriminator_view": "random"}
+
+
+def start(name: str, inputs: TrainingInputs, seed: int = 0, **settings: Value) -> Training:
+    config = quick_config(**{"loss__entropy": 0.1, **VIEWS, **settings})
     source = build_segmenter(config, inputs.bands, inputs.classes, seed=1).state_dict()
     return METHODS[name].start(config, inputs, source if METHODS[name].needs_source_model else {}, seed)
 
@@ -44,6 +47,23 @@ def test_logits_cover_both_scenes(name: str, inputs: TrainingInputs) -> None:
 
 def test_the_same_seed_gives_the_same_bits(name: str, inputs: TrainingInputs) -> None:
     one, two = start(name, inputs), start(name, inputs)
+    for training in (one, two):
+        train(training, 1, 2)
+    assert torch.equal(one.target_logits(), two.target_logits())
+
+
+def other(path: str) -> Value:
+    """A legal value that is not the default."""
+    known = HYPERPARAMETERS[path]
+    if known.choices:
+        return next(choice for choice in known.choices if choice != known.default)
+    moved = known.default + 1 if known.type is int else float(known.default) * 0.5 + 0.125
+    return known.type(moved)
+
+
+def test_what_it_does_not_read_changes_no_bit(name: str, inputs: TrainingInputs) -> None:
+    unread = set(HYPERPARAMETERS) - METHODS[name].reads - {"model.family"}  # another family has other widths
+    one, two = start(name, inputs), start(name, inputs, **{path.replace(".", "__"): other(path) for path in unread})
     for training in (one, two):
         train(training, 1, 2)
     assert torch.equal(one.target_logits(), two.target_logits())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import optuna
@@ -58,14 +59,21 @@ def test_what_decides_the_score_is_what_matters(tmp_path: Path, evaluator: str) 
     assert set(found["trials"]) == {40}
 
 
+@pytest.mark.parametrize("evaluator", ["ped_anova", "fanova"])
 def test_a_study_whose_trials_all_score_the_same_has_none_and_is_named(
-    tmp_path: Path, recwarn: pytest.WarningsRecorder
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, evaluator: Literal["ped_anova", "fanova"]
 ) -> None:
-    found = hyperparameter_importances([write_study(tmp_path / "demo", 20, score=lambda _: 1.0)])
+    found = hyperparameter_importances([write_study(tmp_path / "demo", 20, score=lambda _: 1.0)], evaluator)
     assert found.empty
     assert not recwarn.list
     (gap,) = importance_gaps(found, [STUDY])
     assert STUDY in gap
+
+
+def test_a_study_whose_best_trials_do_not_stand_out_has_none(tmp_path: Path) -> None:
+    score = {True: 1.0, False: 0.9}
+    study = write_study(tmp_path / "demo", 20, score=lambda entropy: score[entropy > 0.97])
+    assert hyperparameter_importances([study]).empty
 
 
 def test_a_large_study_is_measured_on_a_part_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
