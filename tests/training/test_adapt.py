@@ -32,7 +32,7 @@ def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 def test_discriminator_steps_leave_the_target_alone(inputs: TrainingInputs) -> None:
     training = start(inputs)
     before = {name: value.clone() for name, value in training.target.state_dict().items()}
-    training._train_discriminator(torch.arange(0))
+    training._train_discriminator(torch.arange(0), training._features_to_judge(epoch=1))
     assert all(torch.equal(before[name], value) for name, value in training.target.state_dict().items())
 
 
