@@ -31,8 +31,9 @@ from sklearn.metrics import f1_score
 from torch import Tensor
 
 from agsgtl.config import configure
-from agsgtl.data.labels import draw_labels
+from agsgtl.data.labels import LabelDraw, draw_labels
 from agsgtl.data.mapped import map_pair
+from agsgtl.data.pairing import DomainPair
 from agsgtl.evaluation.metrics import macro_f1
 from agsgtl.evaluation.selection import confusion_counts, negative_entropy
 from agsgtl.models import folded
@@ -73,8 +74,21 @@ def _of_seeds(results: Path, folder: TrialFolder, record: Record) -> Iterator[di
         segmenter = build_segmenter(config, cube.shape[1], pair.classes, seed=0).eval()
         segmenter.load_state_dict(checkpoint.under(str(index), weights))
         draw = draw_labels(pair, config.labels.per_class, config.labels.validation_per_class, outcome.seeds.labels)
-        rest = pair.development_labels * ((draw.target_train == 0) & (draw.target_validation == 0))
-        yield _scores(segmenter, cube, LabelledPixels.of(draw.target_validation, "cpu"), LabelledPixels.of(rest, "cpu"))
+        yield _scores(
+            segmenter, cube, LabelledPixels.of(draw.target_validation, "cpu"), rest_of_development(pair, draw)
+        )
+
+
+def rest_of_development(pair: DomainPair, draw: LabelDraw) -> LabelledPixels:
+    """The development pixels that a draw uses neither for training nor for validation."""
+    rest = pair.development_labels * ((draw.target_train == 0) & (draw.target_validation == 0))
+    return LabelledPixels.of(rest, "cpu")
+
+
+def development_f1(logits: Tensor, rest: LabelledPixels) -> float:
+    """Macro F1 of logits or probabilities (1, K, H, W) at those pixels, over the classes that have some."""
+    classes = at_pixels(logits, rest.pixels).argmax(dim=1)
+    return float(f1_score(rest.labels, classes, labels=rest.labels.unique(), average="macro"))
 
 
 @torch.no_grad()
@@ -90,9 +104,7 @@ def _scores(segmenter: Segmenter, cube: Tensor, validation: LabelledPixels, rest
         "validation_likelihood": log_probabilities.mean().item(),
         "negative_entropy": negative_entropy(at_pixels(logits, torch.arange(cube[0, 0].numel()))).item(),
         "agreement": (classes == classes[:1]).all(dim=0).float().mean().item(),
-        JUDGE: f1_score(
-            rest.labels, at_pixels(logits, rest.pixels).argmax(dim=1), labels=rest.labels.unique(), average="macro"
-        ),
+        JUDGE: development_f1(logits, rest),
     }
 
 

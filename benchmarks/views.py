@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from sklearn.metrics import f1_score
 from torch import Tensor
 
 from agsgtl.config import Config, configure
@@ -32,11 +31,10 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Record
 from agsgtl.seeds import Seeds
 from agsgtl.training.allocator import keep_freed_memory
-from agsgtl.training.inputs import LabelledPixels
-from agsgtl.training.losses import at_pixels
 from agsgtl.training.methods import METHODS
 from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
 from agsgtl.trial import source_inputs
+from benchmarks.selection import development_f1, rest_of_development
 
 VARIANTS: dict[str, dict[str, str]] = {
     "fixed": {},
@@ -64,14 +62,12 @@ def worth(config: Config, method: str, pair: DomainPair, seed: int, source_model
     segmenter = build_segmenter(config, inputs.bands, inputs.classes, seed=0).eval()
     segmenter.load_state_dict(training.weights())
     draw = draw_labels(pair, config.labels.per_class, config.labels.validation_per_class, seed)
-    rest = LabelledPixels.of(
-        pair.development_labels * ((draw.target_train == 0) & (draw.target_validation == 0)), "cpu"
-    )
+    rest = rest_of_development(pair, draw)
     places = range(STRIDES[config.model.family])
     grids = [PoolingGrid(rows, columns) for rows in places for columns in places]
     return {
-        "one grid": _macro_f1(_seen(segmenter, inputs.target_cube, grids[:1]), rest),
-        "mean over grids": _macro_f1(_seen(segmenter, inputs.target_cube, grids), rest),
+        "one grid": development_f1(_seen(segmenter, inputs.target_cube, grids[:1]), rest),
+        "mean over grids": development_f1(_seen(segmenter, inputs.target_cube, grids), rest),
     }
 
 
@@ -79,11 +75,6 @@ def worth(config: Config, method: str, pair: DomainPair, seed: int, source_model
 def _seen(segmenter: Segmenter, cube: Tensor, grids: list[PoolingGrid]) -> Tensor:
     logits = folded.composed(segmenter)
     return torch.stack([logits(cube, seen=View(grid=grid)).softmax(dim=1) for grid in grids]).mean(dim=0)
-
-
-def _macro_f1(probabilities: Tensor, rest: LabelledPixels) -> float:
-    classes = at_pixels(probabilities, rest.pixels).argmax(dim=1)
-    return float(f1_score(rest.labels, classes, labels=rest.labels.unique(), average="macro"))
 
 
 def main() -> None:

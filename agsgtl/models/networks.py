@@ -21,12 +21,9 @@ from torch.nn import functional
 from agsgtl.config import Config
 from agsgtl.errors import UserError
 from agsgtl.models.attention import SpatialAttention
-from agsgtl.models.view import PoolingGrid
+from agsgtl.models.view import AS_IT_LIES, PoolingGrid
 
 Network = TypeVar("Network", bound=nn.Module)
-
-FROM_THE_FIRST = PoolingGrid()
-"""Poolings begin with the maps' first row and column, as the authors' do."""
 
 SPECTRAL_GROUPS = 21
 """Groups of the depthwise segmenter's first convolution; its bands must be a multiple."""
@@ -38,7 +35,7 @@ class Body(nn.Module, ABC):
     width: int
 
     @abstractmethod
-    def forward(self, maps: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
+    def forward(self, maps: Tensor, grid: PoolingGrid = AS_IT_LIES.grid) -> Tensor:
         """The feature map, pooled on a grid."""
 
 
@@ -56,7 +53,7 @@ class ShallowBody(Body):
         self.upconv11 = nn.ConvTranspose2d(2 * f, f, 2, stride=2)
         self.decoder11 = nn.Conv2d(2 * f, f, 1)
 
-    def forward(self, maps: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
+    def forward(self, maps: Tensor, grid: PoolingGrid = AS_IT_LIES.grid) -> Tensor:
         """The feature map, (1, width, H, W)."""
         fine = grid.of(self.encoder1(maps))
         coarse = self.encoder5(functional.max_pool2d(fine, 2))
@@ -92,7 +89,7 @@ class DepthwiseBody(Body):
         self.upconv5 = nn.ConvTranspose2d(f, f, 2, stride=2, groups=f)
         self.decoder5 = nn.Conv2d(2 * f, f, 3, padding=1, groups=f)
 
-    def forward(self, maps: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
+    def forward(self, maps: Tensor, grid: PoolingGrid = AS_IT_LIES.grid) -> Tensor:
         """The feature map, (1, width, H, W)."""
         skip1 = grid.of(self.encoder1(maps))
         skip2 = self.encoder2(functional.max_pool2d(skip1, 2))
@@ -118,7 +115,7 @@ class Segmenter(nn.Module):
         self.attention = attention
         self.classifier = nn.Conv2d(body.width, classes, 1)
 
-    def forward(self, cube: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
+    def forward(self, cube: Tensor, grid: PoolingGrid = AS_IT_LIES.grid) -> Tensor:
         """Logits (1, K, H, W) of a cube (1, bands, H, W); attention is off, as in the authors' inference."""
         return self.classifier(self.body(cube, grid))  # type: ignore[no-any-return]
 
@@ -139,7 +136,7 @@ class Discriminator(nn.Module):
         self.classifier = nn.Conv2d(body.width, classes + 1, 1)
         self.attention = attention
 
-    def forward(self, features: Tensor, grid: PoolingGrid = FROM_THE_FIRST) -> Tensor:
+    def forward(self, features: Tensor, grid: PoolingGrid = AS_IT_LIES.grid) -> Tensor:
         """Ungated logits (1, K + 1, H, W) of a feature map (1, width, H, W)."""
         return self.classifier(self.body(features, grid))  # type: ignore[no-any-return]
 

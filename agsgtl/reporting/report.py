@@ -35,12 +35,8 @@ _MOST_OF_A_KIND = 7
 _PNG_DPI = 110
 _PAIRS_WITH_RANKS = 2
 """Ranks are told over more pairs than this."""
-_TITLES = {
-    **{"classes": "Classes", "labels": "Labelled pixels", "intervals": "Intervals", "comparisons": "Comparisons"},
-    **{"spread": "Spread", "selection": "Selection", "ranks": "Ranks", "importances": "Importances"},
-    **{"trials": "Trials", "cost": "Cost"},
-}
-"""The headings of the views."""
+_TITLES = {"labels": "Labelled pixels"}
+"""Headings of views that are not the view's name."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,10 @@ def _sections(confirmed: Confirmed, importances: pd.DataFrame | None) -> list[Se
     if importances is not None and has_search:
         documents["importances"] = importance_tables(importances, studies)
     documents |= {name: view(confirmed.frame) for name, view in FROM_RECORDS.items() if has_search or name == "cost"}
-    return [Section(name, _TITLES[name], _safe(render(document, "html"))) for name, document in documents.items()]
+    return [
+        Section(name, _TITLES.get(name, name.capitalize()), _safe(render(document, "html")))
+        for name, document in documents.items()
+    ]
 
 
 def _views(confirmed: Confirmed) -> Iterator[str]:

@@ -140,7 +140,12 @@ def study_name(method: str, pair: str, per_class: Any) -> str:
     >>> study_name("agsgtl", "toy/a_to_b", 3), study_name("agsgtl", "toy/a_to_b", pd.NA)
     ('agsgtl/toy/a_to_b/3', 'agsgtl/toy/a_to_b/sampled')
     """
-    return f"{method}/{pair}/{'sampled' if pd.isna(per_class) else per_class}"
+    return f"{method}/{pair}/{k_text(per_class)}"
+
+
+def k_text(per_class: Any) -> str:
+    """K as studies are named by it; `sampled` where Optuna samples it."""
+    return "sampled" if pd.isna(per_class) else str(per_class)
 
 
 def find_trials(results: Path, unscored_search: bool = True) -> Iterator[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
 from agsgtl.reporting.layout import Block, Document, Sentences, percent, words
 from agsgtl.reporting.statistics import STUDY, best_trials
-from agsgtl.reporting.tidy import split_by, study_name
+from agsgtl.reporting.tidy import k_text, split_by, study_name
 
 FIRST_COUNT: Final = 5
 """Fewest trials that are looked at; each further count is twice the one before it."""
@@ -35,7 +35,7 @@ def trial_tables(frame: pd.DataFrame) -> Document:
     counts = list(trial_counts(int(trials["number"].max()) + 1 if len(trials) else 0))
     chosen = _chosen(per_trial, counts)
     methods = [
-        (experiment, method, _k(per_class), *_texts(found.groupby("count")[_VALUES].mean(), counts))
+        (experiment, method, k_text(per_class), *_texts(found.groupby("count")[_VALUES].mean(), counts))
         for (experiment, method, per_class), found in split_by(chosen, ["experiment", "method", "per_class"])
     ]
     ties = {key: _ties(found["record_score"]) for key, found in split_by(per_trial, STUDY)}
@@ -83,10 +83,6 @@ def _texts(chosen: pd.DataFrame, counts: Sequence[int]) -> Iterator[str]:
 
 def _ties(scores: pd.Series) -> str:
     return f"{(scores == scores.max()).sum()} of {len(scores)}"
-
-
-def _k(per_class: Any) -> str:
-    return "sampled" if pd.isna(per_class) else str(per_class)
 
 
 def _block(key: str, title: str, header: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> Block:

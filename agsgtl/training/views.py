@@ -12,7 +12,7 @@ import numpy as np
 
 from agsgtl.config import Config
 from agsgtl.models.reach import STRIDES
-from agsgtl.models.view import Orientation, PoolingGrid, View
+from agsgtl.models.view import AS_IT_LIES, Orientation, PoolingGrid, View
 
 
 def drawn_view(config: Config, seed: int, epoch: int, step: int) -> View:
@@ -23,6 +23,6 @@ def drawn_view(config: Config, seed: int, epoch: int, step: int) -> View:
     orientation = Orientation(flipped, transposed)
     grid = PoolingGrid(*generator.integers(STRIDES[config.model.family], size=2).tolist())
     return View(
-        orientation if config.adapt.orientation == "random" else Orientation(),
-        grid if config.adapt.pooling_grid == "random" else PoolingGrid(),
+        orientation if config.adapt.orientation == "random" else AS_IT_LIES.orientation,
+        grid if config.adapt.pooling_grid == "random" else AS_IT_LIES.grid,
     )

@@ -58,9 +58,8 @@ def describe(path: Path, results: Path) -> str:
 
 def _confirmed(experiment: Experiment) -> Iterator[tuple[str, str, Config]]:
     """Method, pair and settings of every confirmation at each k; of a winner that is not known yet the middle of its space."""
-    counts = {k for method in METHODS for k in experiment.label_counts(method) if k is not None}
     for pair in experiment.pairs:
-        for choice in fixed_choices(experiment, pair, counts):
+        for choice in fixed_choices(experiment, pair, experiment.fixed_label_counts):
             yield choice.method, pair, choice.config
         for method in set(experiment.file.confirm.methods) & experiment.spaces.keys():
             centre = experiment.spaces[method].centre()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ class Experiment:
         if name in self.spaces and self.spaces[name].samples_label_count:
             return (None,)
         return tuple(self.file.search.factors.get("labels.per_class", [self.base_config("agsgtl").labels.per_class]))
+
+    @cached_property
+    def fixed_label_counts(self) -> frozenset[int]:
+        """Every k that some method's studies have from the start: those at which fixed methods are confirmed."""
+        return frozenset(k for name in METHODS for k in self.label_counts(name) if k is not None)
 
     def searched(self, name: str) -> frozenset[str]:
         """What a search chose of a method's settings: here, or where `confirm.winners` come from, unless `trial` says it anew."""
@@ -206,7 +212,7 @@ def _check_selection(experiment: Experiment, base: Config) -> None:
 
 
 def _check_label_counts(experiment: Experiment, base: Config) -> None:
-    counts = [count for name in METHODS for count in experiment.label_counts(name) if count is not None]
+    counts = [*experiment.fixed_label_counts]
     for space in experiment.spaces.values():
         if space.samples_label_count:
             distribution: Any = space.distributions["labels.per_class"]

@@ -69,7 +69,6 @@ class JobQueue:
         self.choices: list[Choice] = []
         self.confirmed = 0
         self._planned: set[str] = set()
-        self._fixed_counts = {count for name in METHODS for count in experiment.label_counts(name) if count is not None}
         self._chosen: dict[StudyName, list[Choice]] = {}
         self._units = {study.name: _typical_units(study) for study in self.studies}
         self._waiting: dict[str, _Waiting] = {}
@@ -190,7 +189,7 @@ class JobQueue:
             if study.is_done:
                 self._plan_finals(study)
         for pair in self.experiment.pairs:
-            counts = set(self._fixed_counts)
+            counts = set(self.experiment.fixed_label_counts)
             for study in self.studies:
                 if study.name.pair == pair and study.is_decided:
                     self._plan(f"tuned {study.name}", partial(self._winners, study))
