@@ -70,7 +70,7 @@ class AdversarialTraining(Training):
         )
         self.part = target_part(config, inputs, with_discriminator=True)
         self.source, self.source_patches = self._source_of(epoch=1)
-        self.target_features = self._inference_features()
+        self.known_features: Tensor | None = None
         self.target_ce: list[float] = []
         self.low_epochs = torch.zeros((), dtype=torch.int64)
 
@@ -88,8 +88,14 @@ class AdversarialTraining(Training):
             self.source, self.source_patches = self._source_of(epoch)
         discriminator_losses = self._train_discriminator(unlabelled, self._features_to_judge(epoch))
         target_losses = self._train_target(unlabelled, epoch)
-        self.target_features = self._inference_features()
         return discriminator_losses, target_losses
+
+    @property
+    def target_features(self) -> Tensor:
+        """The target's features in inference, computed once after its weights moved, and not before they are asked for."""
+        if self.known_features is None:
+            self.known_features = self._inference_features()
+        return self.known_features
 
     def _features_to_judge(self, epoch: int) -> Tensor:
         """The target's features that the epoch's discriminator steps see: a view of them in inference."""
@@ -150,9 +156,9 @@ class AdversarialTraining(Training):
             (weight.unlabelled_adversarial, lambda: none_target(at_pixels(judged, unlabelled))),
         )
         loss = _step(self.target_optimizer, loss)
+        self.known_features = None
         self.averaged.update()
         if self._watches_target_ce():
-            self.target_features = self._inference_features()
             self.target_ce.append(super().target_cross_entropy())
         return loss
 
@@ -190,7 +196,7 @@ class AdversarialTraining(Training):
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Gives the target segmenter, the averaged one where there is one, such weights."""
         self.averaged.judged.load_state_dict(dict(weights))
-        self.target_features = self._inference_features()
+        self.known_features = None
 
     def state(self) -> Tensors:
         """Both networks, both optimisers, and how long the losses have been low."""
@@ -209,7 +215,7 @@ class AdversarialTraining(Training):
         load_optimizer_tensors(self.discriminator_optimizer, under("discriminator_optimizer", state))
         self.low_epochs = state["low_epochs"].clone()
         self.averaged.load_state(under("target", state))
-        self.target_features = self._inference_features()
+        self.known_features = None
 
     def _gated_features(self, features: Tensor) -> Tensor:
         if not self.attention.target:
