@@ -1,10 +1,10 @@
 """The gradient of a 3x3 convolution's weights: PyTorch's kernel against the matrix product of `agsgtl/models/convolution.py`.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.convolution [--size 145x72] [--bands 200] [--repeats 25]
+    OMP_NUM_THREADS=1 python -m benchmarks.convolution [--size 145x72] [--bands 200] [--repeats 25] [--rounds 8]
 
 The layers are the shallow networks' own at the authors' widths. Each repeat times both, one after the other, in processor
-time on one thread; the pace is the median's, next to that of a 1024 x 1024 matrix product. The trainer takes the product on
-processors without AVX-512, whatever this prints.
+time on one thread; the pace is the median's, next to that of a 1024 x 1024 matrix product. The last line is of whole epochs of
+the authors' settings, a round one of each. The trainer takes the product on processors without AVX-512, whatever this prints.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
+from unittest import mock
 
 import torch
 from torch import Tensor
 
+from agsgtl.models import convolution
 from agsgtl.models.convolution import weight_gradient
 from agsgtl.training.allocator import keep_freed_memory
-from benchmarks.epoch import matrix_peak, seconds, spread
+from benchmarks.epoch import made_up_inputs, matrix_peak, seconds, spread, start, timed_epoch
 
 
 def layers(bands: int) -> list[tuple[str, int, int, int]]:
@@ -45,12 +47,27 @@ def timed(ways: list[Callable[[], Tensor]], repeats: int) -> list[list[float]]:
     return [list(column) for column in zip(*times[2:], strict=True)]
 
 
+def epoch_ratios(size: tuple[int, int, int], rounds: int) -> list[float]:
+    """How often an epoch of the exact trainer with products fits into one with PyTorch's kernels, round by round."""
+    inputs = made_up_inputs(size, "cpu")
+    trainings = {has_kernel: start("exact", inputs, "cpu") for has_kernel in (True, False)}
+    ratios = []
+    for epoch in range(rounds + 1):  # the first one warms up
+        times = {}
+        for has_kernel, training in trainings.items():
+            with mock.patch.object(convolution, "_has_avx512", return_value=has_kernel):
+                times[has_kernel], _ = timed_epoch(training, epoch + 1, "cpu")
+        ratios.append(times[True] / times[False])
+    return ratios[1:]
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="145x72", help="height x width of the scene")
     parser.add_argument("--bands", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=8, help="of whole epochs")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -75,6 +92,8 @@ def main() -> None:
         ratio = statistics.median(one / other for one, other in zip(theirs, ours, strict=True))
         texts = (spread([1e3 * time for time in times], 2) for times in (theirs, ours))
         print(f"| {name} ({inputs} to {outputs}) | {' | '.join(texts)} | {ratio:.1f} | {pace / peak:.0%} |", flush=True)
+    ratios = epoch_ratios((height, width, arguments.bands), arguments.rounds)
+    print(f"\nan epoch: {spread(ratios, 2)} times faster by products")
 
 
 if __name__ == "__main__":
