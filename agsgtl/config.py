@@ -120,7 +120,8 @@ def describe_errors(error: ValidationError) -> list[str]:
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "value_error":
             clauses.append(
-                (f"{key}: " if key not in ("", "model", "adapt", "attention") else "") + str(item["ctx"]["error"])
+                (f"{key}: " if key not in ("", "model", "adapt", "loss", "attention") else "")
+                + str(item["ctx"]["error"])
             )
         elif item["type"] == "extra_forbidden":
             clauses.append(f"{key}: no such key")
@@ -132,7 +133,7 @@ def describe_errors(error: ValidationError) -> list[str]:
 
 
 def flatten(config: Config) -> dict[str, Value]:
-    """Every hyperparameter's value by dotted path, in the order of this file.
+    """Every hyperparameter's value by dotted path, in the order of `settings.py`.
 
     >>> flatten(Config())["loss.adversarial"]
     1.0
@@ -141,10 +142,10 @@ def flatten(config: Config) -> dict[str, Value]:
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Value]:
-    """The values that `--set path=value` arguments spell, checked one by one.
+    """The values that `--set path=value` arguments spell; `configure` checks them.
 
     Raises:
-        UserError: an argument is no `path=value`, or `configure` refuses it.
+        UserError: an argument is no `path=value`, or its path no hyperparameter's.
 
     >>> parse_overrides(["adapt.target_learning_rate=1e-3", "adapt.keep=last"])
     {'adapt.target_learning_rate': 0.001, 'adapt.keep': 'last'}

@@ -40,7 +40,7 @@ class SeedRun:
     latest_losses: dict[str, float] = field(default_factory=dict)
 
     def advance(self, epoch: int, select: SelectionRule) -> None:
-        """Trains one epoch and judges it; raises Diverged where a loss or the score is not finite."""
+        """Trains one epoch and judges it; raises Diverged where a loss or a logit that is judged is not finite."""
         losses, score = losses_and_score(self.training, self.training.train_epoch(epoch), select)
         if not all(math.isfinite(loss) for loss in losses.values()):
             raise Diverged(f"epoch {epoch}: a loss is not finite: {losses}")
@@ -54,10 +54,12 @@ class SeedRun:
     def judge(self, epoch: int, losses: Mapping[str, float], score: float) -> None:
         """Takes the epoch's selection score, and keeps its weights if `adapt.keep` wants them."""
         if not math.isfinite(score):
-            raise Diverged(f"epoch {epoch}: the selection score is not finite")
+            raise Diverged(f"epoch {epoch}: the logits that are judged are not finite")
         if score > self.best_score:
             self.best_score, self.best_epoch = score, epoch
         value = self._value_to_keep(score, epoch)
+        if not math.isfinite(value):
+            raise Diverged(f"epoch {epoch}: the cross entropy on the target's training pixels is not finite")
         if value > self.kept_value:
             self.kept_value, self.epoch, self.score, self.losses = value, epoch, score, dict(losses)
             self.kept = {} if self.keep == "last" else self.training.weights()
@@ -122,22 +124,26 @@ class SeedRun:
 
 def losses_and_score(training: Training, losses: Losses, select: SelectionRule) -> tuple[dict[str, float], float]:
     """An epoch's losses and its selection score as numbers: the one moment at which the host waits for the device."""
-    judged = judged_by(training, select)
+    logits, judged = judged_by(training, select)
     numbers = [torch.as_tensor(loss, dtype=torch.float64, device=judged.device) for loss in losses.values()]
-    *on_this_side, last = on_host([*numbers, judged])
-    return dict(zip(losses, (float(loss) for loss in on_this_side), strict=True)), score_of(last)
+    *on_this_side, are_finite, last = on_host([*numbers, logits.isfinite().all(), judged])
+    score = score_of(last) if are_finite else math.nan  # NaN would be some class, and count
+    return dict(zip(losses, (float(loss) for loss in on_this_side), strict=True)), score
 
 
-def judged_by(training: Training, select: SelectionRule) -> Tensor:
-    """What the score of a training as it stands is read off, still on its device."""
+def judged_by(training: Training, select: SelectionRule) -> tuple[Tensor, Tensor]:
+    """The logits (n, K) by which a training as it stands is judged, and what its score is read off, on its device."""
     inputs = training.inputs
     if select == "target_validation":
         labelled = inputs.target_validation
-        return confusion_counts(training.target_logits_at(labelled.pixels), labelled.labels)
+        logits = training.target_logits_at(labelled.pixels)
+        return logits, confusion_counts(logits, labelled.labels)
     if select == "source_validation":
         labelled = inputs.source_validation
-        return confusion_counts(at_pixels(training.source_logits(), labelled.pixels), labelled.labels)
-    return negative_entropy(at_pixels(training.target_logits(), inputs.unlabelled))
+        logits = at_pixels(training.source_logits(), labelled.pixels)
+        return logits, confusion_counts(logits, labelled.labels)
+    logits = at_pixels(training.target_logits(), inputs.unlabelled)
+    return logits, negative_entropy(logits)
 
 
 def _without_infinity(value: Any) -> Any:

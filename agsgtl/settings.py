@@ -2,7 +2,8 @@
 
 A hyperparameter is spelled by its dotted path everywhere: here, in YAML, after `--set`, as a column of the record.
 The defaults are the authors' for Houston (Yaghmour, Prasad, Crawford, IEEE JSTARS 17, 2024,
-doi:10.1109/JSTARS.2024.3485528, and their public code), with every added loss term off.
+doi:10.1109/JSTARS.2024.3485528, and their public code), with every added loss term off; but for `data.normalisation` and
+`labels.per_class` (theirs: none, and 9), which all methods of a table share.
 """
 
 from __future__ import annotations
@@ -139,9 +140,11 @@ class AdaptSettings(_Group):
     )
     early_stop_patience: int = _setting(15, "epochs in a row that must be low", _AUTHORS, 1, 100_000)
     early_stop_discriminator_loss: float = _setting(
-        5e-5, "an epoch's mean discriminator loss is low up to this", _AUTHORS, 0.0
+        5e-5, "an epoch's mean discriminator loss, its terms weighted, is low up to this", _AUTHORS, 0.0
     )
-    early_stop_target_loss: float = _setting(0.05, "an epoch's mean target loss is low up to this", _AUTHORS, 0.0)
+    early_stop_target_loss: float = _setting(
+        0.05, "an epoch's mean target loss, its terms weighted, is low up to this", _AUTHORS, 0.0
+    )
     early_stop_target_ce: float = _setting(
         1.0, "the target's cross entropy on its training pixels is low below this", _AUTHORS, 0.0
     )
@@ -154,6 +157,13 @@ class AdaptSettings(_Group):
                 "only; set one of them, or leave adapt.discriminator_view fixed"
             )
         return self
+
+
+_TERMS = {
+    "discriminator": ("discriminator_source", "discriminator_target", "unlabelled_adversarial"),
+    "target": ("adversarial", "target_segmentation", "entropy", "unlabelled_adversarial"),
+}
+"""The terms of either network's loss, as `training/adapt.py` sums them."""
 
 
 class LossSettings(_Group):
@@ -183,6 +193,15 @@ class LossSettings(_Group):
         0.0,
         1e4,
     )
+
+    @model_validator(mode="after")
+    def _every_step_has_a_loss(self) -> Self:
+        for network, names in _TERMS.items():
+            if not any(getattr(self, name) for name in names):
+                raise ValueError(
+                    f"one of {', '.join(f'loss.{name}' for name in names)} must be above 0, or the {network} has nothing to learn"
+                )
+        return self
 
 
 class AttentionSettings(_Group):
@@ -248,7 +267,7 @@ ADDED_LATER: Mapping[str, Value] = {"adapt.pooling_grid": "fixed", "adapt.discri
 """Hyperparameters that older records do not name, and what those ran with."""
 
 HOUSTON: Mapping[str, Value] = {}
-"""The authors' settings for Houston are the defaults."""
+"""The authors' networks, losses and schedule for Houston are the defaults."""
 
 AUTHORS_SETTINGS: Mapping[str, Mapping[str, Value]] = {
     "houston": HOUSTON,

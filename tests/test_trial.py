@@ -157,6 +157,19 @@ def test_a_score_at_the_cutoff_goes_on(tiny_pair: DomainPair) -> None:
     assert run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, cutoffs={2: 0.0})).status == "complete"
 
 
+def test_logits_that_are_not_finite_are_no_class(tiny_pair: DomainPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last step of an epoch the weights may be NaN while every loss of it was finite."""
+    logits = AdversarialTraining.target_logits
+
+    def broken(self: AdversarialTraining) -> torch.Tensor:
+        return logits(self) * math.nan
+
+    monkeypatch.setattr(AdversarialTraining, "target_logits", broken)
+    record = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair))
+    assert (record.status, record.reason) == ("failed", "diverged")
+    assert "epoch 1: the logits that are judged are not finite" in record.message
+
+
 def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def train_epoch(self: AdversarialTraining, epoch: int) -> dict[str, float]:
         raise error

@@ -150,10 +150,11 @@ def _encoded(
     The first convolution's kernels are laid otherwise, and not its input, which has the most channels of all.
     """
     for convolution, norm in _convolutions(encoder):
-        weight, bias, is_composed = convolution.weight, convolution.bias, not norm.training or patches is not None
+        weight, bias = seen.undone(convolution.weight), convolution.bias
+        is_composed = not norm.training or patches is not None
         if is_composed:
             weight, bias = normed_map(weight, bias, norm, patches)
-        maps = seen.of(convolved(convolution, maps, seen.undone(weight), bias))
+        maps = seen.of(convolved(convolution, maps, weight, bias))
         maps = (maps if is_composed else norm(maps)).relu_()
         patches, seen = None, AS_IT_LIES.orientation
     return maps

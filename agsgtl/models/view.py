@@ -50,13 +50,17 @@ class PoolingGrid:
 
     A pooled network is not the same function of a scene and of its neighbour a pixel further on, but only of one a whole
     cell of its last pooling further on (Zhang 2019, Making Convolutional Networks Shift-Invariant Again, section 3.1).
+
+    From two rows or columns ahead on, whole cells of the first pooling are empty. The convolutions behind it take them for zeros, as
+    they take what lies around a scene, but their batch norms count them, and the next pooling can choose what has become
+    of them: up to 3 % of a shallow network's cells at 145 pixels, 17 % of a depthwise one's.
     """
 
     rows: int = 0
     columns: int = 0
 
     def of(self, maps: Tensor) -> Tensor:
-        """Maps (n, C, H, W), none of them negative, with empty rows and columns ahead: zeros, which no maximum takes.
+        """Maps (n, C, H, W), none of them negative, with empty rows and columns ahead: zeros, which no maximum over a pixel takes.
 
         >>> PoolingGrid(1, 0).of(torch.tensor([[[[3.0, 4.0]]]])).tolist()
         [[[[0.0, 0.0], [3.0, 4.0]]]]

@@ -62,8 +62,7 @@ class AdversarialTraining(Training):
         self.discriminator_optimizer = torch.optim.Adam(
             discriminator.parameters(), lr=self.settings.discriminator_learning_rate, fused=True
         )
-        self.precision = autocast(config)
-        with torch.no_grad(), self.precision:
+        with torch.no_grad(), autocast(config):
             self.source_features = folded.features(source.eval().body, inputs.source_cube)
         self.source_parts = SourceParts(
             config, inputs.source_train, "discriminator", derive_seed(seed, "source pixels")
@@ -101,14 +100,15 @@ class AdversarialTraining(Training):
         """The target's features that the epoch's discriminator steps see: a view of them in inference."""
         if self.settings.discriminator_view == "fixed":
             return self.target_features
+        self.known_features = None  # nobody reads these before the weights move
         return self._inference_features(drawn_view(self.config, derive_seed(self.seed, "discriminator"), epoch, 0))
 
     def _train_discriminator(self, unlabelled: Tensor, features: Tensor) -> Tensor:
         self.discriminator.train().requires_grad_(True)
         with (
             torch.no_grad(),
-            self.precision,
-        ):  # the target does not move during these steps, nor does its gate in eval mode
+            autocast(self.config),
+        ):  # the target and its gate in eval mode do not move during these steps
             features = self._gated_features(features)
             patches = folded.patches(self.discriminator, features)
         return torch.stack(
@@ -118,7 +118,7 @@ class AdversarialTraining(Training):
     def _discriminator_step(self, target_features: Tensor, patches: Moments | None, unlabelled: Tensor) -> Tensor:
         """L_D: source pixels are their class, target pixels are class K+1. Target first: batch norms see that order."""
         labelled, source, weight = self.part.labelled, self.source.labelled, self.loss
-        with self.precision:
+        with autocast(self.config):
             discriminate = folded.composed(self.discriminator)
             target_logits = self._gated_logits(discriminate(target_features, patches))
             source_logits = discriminate(self.source.maps, self.source_patches)
@@ -134,6 +134,7 @@ class AdversarialTraining(Training):
 
     def _train_target(self, unlabelled: Tensor, epoch: int) -> Tensor:
         self.discriminator.eval().requires_grad_(False)
+        self.known_features = None
         self.target_ce = []
         seed = derive_seed(self.seed, "orientation")
         views = (drawn_view(self.config, seed, epoch, step) for step in range(self.settings.target_steps))
@@ -143,7 +144,7 @@ class AdversarialTraining(Training):
         """L_T: the discriminator shall take labelled target pixels for their true class."""
         labelled, weight = self.part.labelled, self.loss
         self.target.train()
-        with self.precision:
+        with autocast(self.config):
             features = folded.features(self.target.body, self.part.maps, seen)
             judged = self._gated_logits(folded.logits(self.discriminator, self._gated_features(features)))
         loss = weighted_sum(
@@ -164,7 +165,7 @@ class AdversarialTraining(Training):
 
     def target_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the target in inference, where possible from the features that the next epoch starts from."""
-        with torch.no_grad(), self.precision:
+        with torch.no_grad(), autocast(self.config):
             if self.averaged.is_apart or self.part.maps is not self.inputs.target_cube:
                 return folded.logits(self.averaged.judged.eval(), self.inputs.target_cube)
             return self.target.classifier(self.target_features)  # type: ignore[no-any-return]
@@ -173,12 +174,12 @@ class AdversarialTraining(Training):
         """The logits (m, K) at m pixels; with windows, from windows around these."""
         if self.settings.extent == "scene":
             return super().target_logits_at(pixels)
-        with self.precision:
+        with autocast(self.config):
             return logits_in_windows(self.config, self.averaged.judged, self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene by the target segmenter in inference."""
-        with torch.no_grad(), self.precision:
+        with torch.no_grad(), autocast(self.config):
             return folded.logits(self.averaged.judged.eval(), self.inputs.source_cube)
 
     def has_converged(self) -> bool:
@@ -232,13 +233,13 @@ class AdversarialTraining(Training):
         return self.target.classifier(rows.T[None, :, :, None])[0, :, :, 0].T  # type: ignore[no-any-return]  # in float32
 
     def _inference_features(self, seen: View = AS_IT_LIES) -> Tensor:
-        with torch.no_grad(), self.precision:
+        with torch.no_grad(), autocast(self.config):
             return folded.features(self.target.eval().body, self.part.maps, seen)
 
     def _source_of(self, epoch: int) -> tuple[Part, Moments | None]:
         """The epoch's part of the source's features, and what the discriminator wants to know of them."""
         part = self.source_parts.of(self.source_features, epoch)
-        with torch.no_grad(), self.precision:
+        with torch.no_grad(), autocast(self.config):
             return part, folded.patches(self.discriminator, part.maps)
 
     def _draw_unlabelled(self, epoch: int) -> Tensor:

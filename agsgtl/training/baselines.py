@@ -45,7 +45,6 @@ class SupervisedTraining(Training):
         self.config, self.segmenter, self.domains, self.seed = config, segmenter, domains, seed
         self.averaged = Averaged(segmenter, config.adapt.ema_decay)
         self.optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.adapt.target_learning_rate, fused=True)
-        self.precision = autocast(config)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch; the mean of its losses."""
@@ -57,7 +56,7 @@ class SupervisedTraining(Training):
 
     def _step(self, parts: Sequence[Part], seen: View) -> Tensor:
         self.optimizer.zero_grad()
-        with self.precision:
+        with autocast(self.config):
             segment = folded.composed(self.segmenter)
             maps = [segment(part.maps, seen=seen) for part in parts]
             logits = [at_pixels(one, part.labelled.pixels) for one, part in zip(maps, parts, strict=True)]
@@ -76,7 +75,7 @@ class SupervisedTraining(Training):
         """The logits (m, K) at m pixels; with windows, from windows around these."""
         if self.config.adapt.extent == "scene":
             return super().target_logits_at(pixels)
-        with self.precision:
+        with autocast(self.config):
             return logits_in_windows(self.config, self.averaged.judged, self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
@@ -85,7 +84,7 @@ class SupervisedTraining(Training):
 
     @torch.no_grad()
     def _logits(self, cube: Tensor) -> Tensor:
-        with self.precision:
+        with autocast(self.config):
             return folded.logits(self.averaged.judged.eval(), cube)
 
     def weights(self) -> Tensors:

@@ -78,14 +78,15 @@ def assert_same_step(plain: nn.Module, expected: Tensor, composed: nn.Module, go
         torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("seen", [View(), View(Orientation((2,), transposed=True), PoolingGrid(0, 1))])
 @pytest.mark.parametrize("size", SIZES)
-def test_known_patches_change_nothing(size: tuple[int, int]) -> None:
+def test_known_patches_change_nothing(size: tuple[int, int], seen: View) -> None:
     _, plain = networks()
     composed = copy.deepcopy(plain)
     maps = 3.0 + torch.randn(1, 4, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     weights = torch.randn(1, 4, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    expected = plain(maps)
-    got = folded.composed(composed)(maps, folded.patches(composed, maps))
+    expected = seen.orientation.undone(plain(seen.orientation.of(maps), seen.grid))
+    got = folded.composed(composed)(maps, folded.patches(composed, maps), seen)
     assert_same_step(plain.body, expected, composed.body, got, weights)
 
 

@@ -36,6 +36,17 @@ def test_discriminator_steps_leave_the_target_alone(inputs: TrainingInputs) -> N
     assert all(torch.equal(before[name], value) for name, value in training.target.state_dict().items())
 
 
+def test_features_in_inference_are_computed_once_and_only_where_they_are_read(inputs: TrainingInputs) -> None:
+    views = {"adapt__orientation": "random", "adapt__discriminator_view": "random", "adapt__ema_decay": 0.5}
+    for settings, expected in (({}, 2), (views, 1)):
+        training, calls = start(inputs, **settings), []
+        compute = training._inference_features
+        training._inference_features = lambda *seen, c=compute, n=calls: (n.append(seen), c(*seen))[1]  # type: ignore[method-assign]
+        training.train_epoch(1)
+        training.target_logits()
+        assert len(calls) == expected
+
+
 def test_target_steps_leave_the_discriminator_alone(inputs: TrainingInputs) -> None:
     training = start(inputs)
     before = {name: value.clone() for name, value in training.discriminator.state_dict().items()}

@@ -78,6 +78,25 @@ def test_a_state_goes_on_to_the_same_bits(name: str, inputs: TrainingInputs) -> 
     assert torch.equal(straight.target_logits(), resumed.target_logits())
 
 
+def test_reduced_precision_ends_with_the_forward_passes(name: str, inputs: TrainingInputs) -> None:
+    for settings in ({}, {"adapt__ema_decay": 0.0, "adapt__early_stop": "target_ce"}):
+        training = start(name, inputs, runtime__precision="bfloat16", **settings)
+        train(training, 1, 1)
+        training.target_logits(), training.source_logits()
+        assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_state_goes_on_to_the_same_bits_in_bfloat16(name: str, inputs: TrainingInputs) -> None:
+    straight, stopped, resumed = (start(name, inputs, runtime__precision="bfloat16") for _ in range(3))
+    train(straight, 1, 2)
+    straight.target_logits()
+    train(straight, 3, 4)
+    train(stopped, 1, 2)
+    resumed.load_state({key: value.clone() for key, value in stopped.state().items()})
+    train(resumed, 3, 4)
+    assert torch.equal(straight.target_logits(), resumed.target_logits())
+
+
 def test_weights_bring_back_the_logits(name: str, inputs: TrainingInputs) -> None:
     training = start(name, inputs)
     train(training, 1, 1)
