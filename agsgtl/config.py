@@ -113,6 +113,17 @@ def configure(*layers: Mapping[str, Value], origin: str) -> Config:
         raise UserError(f"{origin}: {'; '.join(describe_errors(error))}") from None
 
 
+def in_full(values: Mapping[str, Value]) -> dict[str, Value]:
+    """A document's values by dotted path as a config has them: whole numbers of real hyperparameters as such, later ones there.
+
+    >>> in_full({"loss.target_segmentation": 10, "adapt.epochs": 40})["loss.target_segmentation"]
+    10.0
+    """
+    real = {path for path, known in HYPERPARAMETERS.items() if known.type is float}
+    typed = {path: float(value) if type(value) is int and path in real else value for path, value in values.items()}
+    return {**ADDED_LATER, **typed}
+
+
 def describe_errors(error: ValidationError) -> list[str]:
     """One clause a mistake that pydantic found: the dotted key, the rule, and what came."""
     clauses = []

@@ -62,14 +62,24 @@ class FoundPair:
         Raises:
             UserError: it is in none of the folders, or its checksum is not the catalog's.
         """
-        for folder in self.folders:
-            path = folder / file
-            if path.is_file():
-                return self._verified(path, self.checksums.get(file))
+        path = self._first(file)
+        if path is not None:
+            return self._verified(path, self.checksums.get(file))
         looked = " and ".join(str(folder.resolve()) for folder in self.folders)
         source = f"; it comes from {self.obtained_from[file]}" if file in self.obtained_from else ""
         remedy = f"; name its folder with --root or {FOLDER_VARIABLE}" if source else ""
         raise UserError(f"{self.origin}: there is no file '{file}'{source}; it was looked for in {looked}{remedy}")
+
+    @property
+    def has_one_cube(self) -> bool:
+        """Whether both sides are cut from one array of one file, in whichever rows, columns and bands."""
+        source, target = self.spec.source, self.spec.target
+        paths = [path and path.resolve() for path in (self._first(source.cube), self._first(target.cube))]
+        arrays = {source.cube_array, target.cube_array}  # None is the file's only one
+        return paths[0] == paths[1] and (len(arrays) == 1 or None in arrays)
+
+    def _first(self, file: str) -> Path | None:
+        return next((folder / file for folder in self.folders if (folder / file).is_file()), None)
 
     def _verified(self, path: Path, checksum: str | None) -> Path:
         if checksum is not None:

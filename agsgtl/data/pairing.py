@@ -128,7 +128,7 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
     target_labels = _shared_labels(target, target_part, spec, "target", found.origin)
     if spec.drop_source_under_target:
         source_labels = _drop_under_target(source_labels, target, target_part, spec, found.origin)
-    _refuse_shared_pixels(source_part, source_labels, target_part, target_labels, found.origin)
+    _refuse_shared_pixels(source_part, source_labels, target_part, target_labels, found)
     pools = _part_labels(target_labels, found)
     if spec.test_pool.split == "blocks":
         source_labels = _drop_near_test(source_part, source_labels, target_part, pools, found)
@@ -157,6 +157,11 @@ def network_family(spec: PairSpec) -> str:
     """The network family whose reach a pair's `blocks` cover: the rule's own, or that of the authors' settings."""
     own = AUTHORS_SETTINGS[spec.authors_settings].get("model.family", "shallow")
     return spec.test_pool.network or str(own)
+
+
+def share_cube(found: FoundPair, source: CubePart, target: CubePart) -> bool:
+    """Whether source and target lie on one grid of pixels: parts of one cube, in other bands perhaps, or of two equal ones."""
+    return found.has_one_cube or source.checksum == target.checksum
 
 
 def _cut(scene: Scene, crop: Crop, origin: str) -> CubePart:
@@ -206,7 +211,7 @@ def _drop_near_test(
     source: CubePart, source_labels: LabelImage, target: CubePart, pools: Pools, found: FoundPair
 ) -> LabelImage:
     """Where both domains are parts of one cube, source labels within the buffer of test pixels would be a leak too."""
-    if source.checksum != target.checksum:
+    if not share_cube(found, source, target):
         return source_labels
     test = np.zeros(source.cube.shape[:2], bool)
     test[slice(*target.rows), slice(*target.columns)] = pools.test > 0
@@ -237,10 +242,10 @@ def _cropped(scene: Scene, part: CubePart) -> Georeference | None:
 
 
 def _refuse_shared_pixels(
-    source: CubePart, source_labels: LabelImage, target: CubePart, target_labels: LabelImage, origin: str
+    source: CubePart, source_labels: LabelImage, target: CubePart, target_labels: LabelImage, found: FoundPair
 ) -> None:
     """Where source and target are parts of one cube, a pixel labelled in both would carry test labels into training."""
-    if source.checksum != target.checksum:
+    if not share_cube(found, source, target):
         return
     shared = np.zeros(source.cube.shape[:2], np.uint8)
     for part, labels in ((source, source_labels), (target, target_labels)):
@@ -248,7 +253,7 @@ def _refuse_shared_pixels(
     count = int(np.count_nonzero(shared == 2))
     if count:
         raise UserError(
-            f"{origin}: source and target are parts of one cube and must share no labelled pixel, but {count} are labelled in "
+            f"{found.origin}: source and target are parts of one cube and must share no labelled pixel, but {count} are labelled in "
             "both; give each side its own rows or columns, or its own class ids"
         )
 

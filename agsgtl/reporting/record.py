@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from agsgtl.config import ADDED_LATER, Value, describe_errors, digest
+from agsgtl.config import ADDED_LATER, Value, describe_errors, digest, in_full
 from agsgtl.durable import json_bytes
 from agsgtl.errors import UserError
 from agsgtl.evaluation.scores import Scores as Scores  # noqa: PLC0414 - a part of the ledger too
@@ -22,7 +22,7 @@ Status = Literal["complete", "pruned", "failed"]
 Reason = Literal["diverged", "out_of_memory", "bad_input", "interrupted", "node_lost", "timeout", "error"]
 
 
-Settings = Annotated[dict[str, Value], AfterValidator(lambda config: {**ADDED_LATER, **config})]
+Settings = Annotated[dict[str, Value], AfterValidator(in_full)]
 """Every hyperparameter by dotted path; what an older file does not name has the value that it ran with."""
 
 Document = TypeVar("Document", bound=BaseModel)

@@ -1,6 +1,6 @@
 """`experiment.yaml`: the experiment as it ran, every default spelled out, and what a changed file does to its records.
 
-An experiment may grow (trials, pairs, methods, seeds, resources) without anything running again. Any other change takes
+An experiment may grow (trials, pairs, methods, seeds, resources of one kind) without anything running again. Any other change takes
 the meaning from the trials it touches: the driver says which, and goes on only when told to.
 """
 
@@ -88,12 +88,19 @@ def find_changes(stored: Mapping[str, Any], experiment: Experiment, ledger: Ledg
     for key in ("trial", "search", "confirm", "distributions"):
         before = _BEFORE.get(key, {}) | (stored.get(key) or {})
         for name, (old, new) in _differences(key, before, ours.get(key)).items():
-            if name.startswith((*GROWING, *CONFIRM_ONLY)) or (key == "distributions" and old is None):
+            is_new_method = key == "distributions" and old is None and name.count(".") == 1
+            if name.startswith((*GROWING, *CONFIRM_ONLY)) or is_new_method:
                 continue
             method = name.split(".")[1] if key == "distributions" else None
             studies = tuple(study for study in ledger.studies() if method is None or study.startswith(f"{method}/"))
             changes.append(Change(name, old, new, studies))
-    return changes
+    return changes + _change_of_device(stored, experiment, ledger)
+
+
+def _change_of_device(stored: Mapping[str, Any], experiment: Experiment, ledger: Ledger) -> list[Change]:
+    """Another part of a GPU is another pace; a GPU in place of the CPU is other numbers."""
+    old, new = (stored.get("resources") or {}).get("gpu", 0), experiment.file.resources.gpu
+    return [] if bool(old) == bool(new) else [Change("resources.gpu", old, new, tuple(ledger.studies()))]
 
 
 def write_experiment(

@@ -115,7 +115,12 @@ def test_a_label_image_of_another_size_is_refused(tiny_file: Path) -> None:
         load_pair(str(tiny_file))
 
 
-def test_a_pixel_labelled_in_both_domains_of_one_cube_would_leak_and_is_refused(edit_pair: EditPair) -> None:
+@pytest.mark.parametrize("bands", [("", ""), (", bands: [[0, 3]]", ", bands: [[4, 7]]")])
+def test_a_pixel_labelled_in_both_domains_of_one_cube_would_leak_and_is_refused(
+    edit_pair: EditPair, bands: tuple[str, str]
+) -> None:
+    edit_pair("labels: source_labels.npy", f"labels: source_labels.npy{bands[0]}")
+    edit_pair("labels: target_labels.npy", f"labels: target_labels.npy{bands[1]}")
     edit_pair("cube: target_cube.npy", "cube: source_cube.npy")
     with pytest.raises(
         UserError, match=r"must share no labelled pixel, but \d+ are labelled in both; give each side its own rows"

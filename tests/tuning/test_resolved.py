@@ -36,7 +36,7 @@ def ledger(tmp_path: Path) -> Ledger:
         {},
         {"search__trials": 50},
         {"confirm__seeds": [41, 50, 61]},
-        {"resources": {"cpu": 1, "gpu": 0.5}},
+        {"resources": {"cpu": 2}},
         {"confirm__methods": ["lda", "agsgtl"]},
         {"confirm__inits_per_draw": 2},
         {"failures": {"timeout_s": 60}},
@@ -55,6 +55,7 @@ def test_growth_keeps_every_trial_and_the_concurrency(ledger: Ledger, tmp_path: 
         ({"search__seeds": [7]}, "search.seeds was [0, 1] and is [7]"),
         ({"search__order": "async"}, "search.order was 'fixed' and is 'async'"),
         ({"search__select": "source_validation"}, "search.select was 'target_validation'"),
+        ({"resources": {"gpu": 0.5}}, "resources.gpu was 0.0 and is 0.5"),
     ],
 )
 def test_a_changed_meaning_is_refused_and_named(
@@ -77,6 +78,9 @@ def test_a_changed_space_touches_its_method_alone(ledger: Ledger, tmp_path: Path
     spaces = {"agsgtl": {"loss.entropy": {"type": "float", "low": 0.0, "high": 1.0}}, "fine_tune": SPACE}
     with pytest.raises(UserError, match=r"1 trials of agsgtl/tiny/3 .*; fine_tune/tiny/3 keeps its records"):
         remembered_concurrency(load(tmp_path, spaces=spaces), ledger, may_set_aside=False)
+    more = SPACE | spaces["agsgtl"]
+    with pytest.raises(UserError, match=r"distributions\.agsgtl\.loss\.entropy was None and is 'FloatDistribution"):
+        remembered_concurrency(load(tmp_path, spaces={"agsgtl": more, "fine_tune": SPACE}), ledger, False)
     with pytest.raises(UserError, match=r"distributions\.agsgtl\.adapt\.target_learning_rate was"):
         remembered_concurrency(load(tmp_path, spaces={"agsgtl": wider, "fine_tune": wider}), ledger, False)
 
