@@ -134,7 +134,7 @@ def raw_lines(path: Path | str) -> list[bytes]:
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -25,22 +25,20 @@ import torch
 from agsgtl.config import Config, Value, flatten
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
-from agsgtl.durable import NotWritable, set_aside
+from agsgtl.durable import NotWritable
 from agsgtl.errors import Diverged, Interrupted, TimedOut, UserError
+from agsgtl.laststate import LastState, require_own_checkpoint
 from agsgtl.provenance import Stopwatch, versions
 from agsgtl.reporting.ledger import Attempt, TrialFolder
 from agsgtl.reporting.record import Ask, Identity, Reason, Record, SelectionRule, Setup, Status, outcome_hash
 from agsgtl.seedrun import SeedRun
 from agsgtl.seeds import Seeds
-from agsgtl.training import TRAINER_VERSION, checkpoint
+from agsgtl.training import TRAINER_VERSION
 from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.checkpoint import Tensors
 from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
 from agsgtl.training.methods import METHODS
 from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
-
-CHECKPOINT_EVERY_S = 20.0
-"""Seconds between checkpoints: the most that a killed trial repeats."""
 
 Report = dict[str, Any]
 """One epoch's line: epoch, epochs, score, best_score, best_epoch and the mean losses over the seeds."""
@@ -90,6 +88,16 @@ def make_ask(values: Mapping[str, Value], pair: DomainPair, setup: Setup, **samp
         trainer_version=TRAINER_VERSION,
         **sampling,
     )
+
+
+def require_same_trial(folder: TrialFolder, config: Config, pair: DomainPair, setup: Setup) -> None:
+    """Refuses a folder with another trial's checkpoint before anything is written there; raises UserError."""
+    require_own_checkpoint(folder, hash_of(config, pair, setup))
+
+
+def hash_of(config: Config, pair: DomainPair, setup: Setup) -> str:
+    """Identifies what decides the outcome, as in the record and the checkpoint."""
+    return outcome_hash(setup, flatten(config), pair.fingerprint, TRAINER_VERSION)
 
 
 def run_trial(config: Config, pair: DomainPair, setup: Setup | None = None, place: Place | None = None) -> Record:
@@ -173,8 +181,8 @@ def _train(
     if setup.select == "target_validation" and not config.labels.validation_per_class:
         raise UserError("select target_validation needs labels.validation_per_class of at least 1, got 0")
     runs = [_start_seed(config, pair, setup, seeds, place) for seeds in setup.seeds]
-    checkpoints = _Checkpoints(attempt, outcome_hash(setup, flatten(config), pair.fingerprint, TRAINER_VERSION))
-    epoch, epochs, started = checkpoints.restore(runs), runs[0].training.epochs, time.monotonic()
+    last = LastState(attempt, hash_of(config, pair, setup))
+    epoch, epochs, started = last.restore(runs), runs[0].training.epochs, time.monotonic()
     if epochs == 0:
         for run in runs:
             run.judge_untrained(setup.select)
@@ -190,12 +198,12 @@ def _train(
         if report["score"] < setup.cutoffs.get(epoch, -math.inf):
             return "pruned", runs
         if place.should_stop():
-            checkpoints.save(runs, epoch)
+            last.save(runs, epoch)
             raise Interrupted(f"stopped after epoch {epoch}")
         if time.monotonic() - started > place.timeout_s:
             raise TimedOut(f"epoch {epoch} of {epochs} ended after the {place.timeout_s:g} s that a trial may take")
-        checkpoints.save_if_due(runs, epoch)
-    checkpoints.save(runs, epoch, keeps=True)
+        last.save_if_due(runs, epoch)
+    last.save(runs, epoch, keeps=True)
     return "complete", runs
 
 
@@ -208,60 +216,6 @@ def _start_seed(config: Config, pair: DomainPair, setup: Setup, seeds: Seeds, pl
             file = source_model_file(place.source_models, source_model_key(config, pair.fingerprint, seeds))
         source = obtain_source_model(config, inputs, seeds, file).best
     return SeedRun(seeds, method.start(config, inputs, source, seeds.init), config.adapt.keep)
-
-
-class _Checkpoints:
-    """A trial's last state, saved now and then; without a folder, nothing."""
-
-    def __init__(self, attempt: Attempt | None, outcome_hash: str) -> None:
-        self.attempt = attempt
-        self.file = attempt.folder.checkpoint / "last.safetensors" if attempt else None
-        self.best = attempt.folder.checkpoint / "best.safetensors" if attempt else None
-        self.outcome_hash = outcome_hash
-        self.saved_at = time.monotonic()
-
-    def restore(self, runs: Sequence[SeedRun]) -> int:
-        """The epoch that the runs go on from: 0 where there is no checkpoint, or a damaged one, which is set aside."""
-        if self.file is None or not self.file.exists():
-            return 0
-        try:
-            tensors, facts = checkpoint.load(self.file)
-        except UserError:
-            set_aside(self.file)
-            return 0
-        if facts["outcome_hash"] != self.outcome_hash:
-            raise UserError(f"{self.file}: is the checkpoint of another trial; choose an empty folder")
-        for index, (run, run_facts) in enumerate(zip(runs, facts["runs"], strict=True)):
-            run.restore(checkpoint.under(str(index), tensors), run_facts)
-        return int(facts["epoch"])
-
-    def save_if_due(self, runs: Sequence[SeedRun], epoch: int) -> None:
-        """Saves where the last time was long ago."""
-        if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
-            self.save(runs, epoch)
-
-    def save(self, runs: Sequence[SeedRun], epoch: int, keeps: bool = False) -> None:
-        """Puts the runs' state in the place of the last one.
-
-        Only weights that `keeps` says will stay with a record wait for the disk: what a power cut tears before that is
-        set aside by `restore`, and the epochs are trained again.
-        """
-        if self.attempt is None or self.file is None or self.best is None:
-            return
-        self.attempt.require_current()
-        facts = {"epoch": epoch, "outcome_hash": self.outcome_hash, "runs": [run.facts() for run in runs]}
-        checkpoint.save(self.file, _of_all(runs, SeedRun.tensors), facts, sync=False)
-        kept = _of_all(runs, SeedRun.kept_weights)
-        checkpoint.save(self.best, kept, {"epochs": [run.epoch for run in runs]}, sync=keeps)
-        self.saved_at = time.monotonic()
-
-
-def _of_all(runs: Sequence[SeedRun], tensors: Callable[[SeedRun], Tensors]) -> Tensors:
-    return {
-        name: tensor
-        for index, run in enumerate(runs)
-        for name, tensor in checkpoint.prefixed(str(index), tensors(run)).items()
-    }
 
 
 def _report(epoch: int, epochs: int, runs: Sequence[SeedRun]) -> Report:
@@ -308,7 +262,7 @@ def _record(
         identity=setup.identity,
         status=status,
         config=settings,
-        config_hash=outcome_hash(setup, settings, pair.fingerprint, TRAINER_VERSION),
+        config_hash=hash_of(config, pair, setup),
         pair_fingerprint=pair.fingerprint,
         trainer_version=TRAINER_VERSION,
         select=setup.select,

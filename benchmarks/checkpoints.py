@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from agsgtl.config import configure
+from agsgtl.laststate import CHECKPOINT_EVERY_S
 from agsgtl.training import checkpoint
 from agsgtl.training.checkpoint import Tensors
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
 from agsgtl.training.methods import METHODS
-from agsgtl.trial import CHECKPOINT_EVERY_S
 
 WIDTHS = ((16, 32), (64, 64), (256, 256))
 REPEATS = 5

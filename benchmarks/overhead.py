@@ -57,7 +57,7 @@ INSIDE = {
     "labels drawn, cubes ready": "agsgtl.trial.source_inputs",
     "source model read": "agsgtl.trial.obtain_source_model",
     "networks built and given weights": "agsgtl.training.methods._segmenter",
-    "checkpoint saved": "agsgtl.trial._Checkpoints.save",
+    "checkpoint saved": "agsgtl.laststate.LastState.save",
     "class map written": "agsgtl.reporting.ledger.TrialFolder.write_class_map",
     "record written": "agsgtl.reporting.ledger.TrialFolder.write_record",
 }

@@ -180,6 +180,7 @@ def write_choices(folder: Path, choices: Mapping[str, Sequence[Mapping[str, Valu
             **template["search"],
             **{"trials": len(settings), "seeds": [41, 50], "enqueue": [dict(one) for one in settings]},
         }
+        content["confirm"] = template["confirm"] | {"seeds": [61]}  # 41 and 50 are the search's here
         (folder / f"choices_{pair}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 

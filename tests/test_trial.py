@@ -12,7 +12,7 @@ import pytest
 import torch
 from quick import quick_config
 
-import agsgtl.trial
+import agsgtl.laststate
 from agsgtl.config import configure, flatten
 from agsgtl.data.pairing import DomainPair
 from agsgtl.reporting.ledger import TrialFolder
@@ -85,7 +85,7 @@ def test_going_on_from_a_checkpoint_gives_the_same_bits(
     setup = setup_of(tiny_pair, method, seeds=(Seeds(labels=0, init=0), Seeds(labels=1, init=1)))
     straight, stopped = TrialFolder(tmp_path / "straight"), TrialFolder(tmp_path / "stopped")
     record = run_trial(config, tiny_pair, setup, Place(straight))
-    monkeypatch.setattr(agsgtl.trial, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(agsgtl.laststate, "CHECKPOINT_EVERY_S", 0.0)
 
     def kill_in_epoch_four(report: dict) -> None:
         if report["epoch"] == 4:

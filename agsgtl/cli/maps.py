@@ -17,6 +17,7 @@ from agsgtl.errors import UserError
 from agsgtl.evaluation.mapfiles import write_maps
 from agsgtl.evaluation.metrics import score_class_map
 from agsgtl.evaluation.predict import TILE, Predictor, linear_predictor, network_predictor, predict_scene
+from agsgtl.laststate import BEST, LAST
 from agsgtl.models.authors_weights import NetworkSizes, from_authors, read_sizes
 from agsgtl.models.weights_reader import StateDict, read_state_dicts
 from agsgtl.provenance import Stopwatch, versions
@@ -110,7 +111,7 @@ def load_predictor(folder: TrialFolder, record: Record, pair: DomainPair, seed: 
     Raises:
         UserError: the record has no such seed, or its weights are gone or not its own.
     """
-    file = folder.checkpoint / "best.safetensors"
+    file = folder.checkpoint / BEST
     if not file.exists():
         raise UserError(
             f"{file}: the weights are not there; only complete trials keep theirs, and losers' may be cleaned away"
@@ -122,7 +123,7 @@ def load_predictor(folder: TrialFolder, record: Record, pair: DomainPair, seed: 
         )
     if "coefficients" in weights:
         return linear_predictor(weights)
-    last = folder.checkpoint / "last.safetensors"
+    last = folder.checkpoint / LAST
     state = checkpoint.load(last)[0] if last.exists() else {}
     config = configure(record.config, origin=str(folder.path / "record.json"))
     return _predictor(config, pair, weights, checkpoint.under(f"{seed}.state.discriminator", state), file)
@@ -208,10 +209,10 @@ def _write_run(
         raise UserError(f"{folder.path}: holds weights for other data or settings; name another folder with --results")
     folder.write_ask(ask)
     segmenter, discriminator = (from_authors(part) for part in weights)
-    checkpoint.save(folder.checkpoint / "best.safetensors", checkpoint.prefixed("0", segmenter), {"epochs": [0]})
+    checkpoint.save(folder.checkpoint / BEST, checkpoint.prefixed("0", segmenter), {"epochs": [0]})
     if discriminator:
         state = checkpoint.prefixed("0.state.discriminator", discriminator)
-        checkpoint.save(folder.checkpoint / "last.safetensors", state, {"epoch": 0})
+        checkpoint.save(folder.checkpoint / LAST, state, {"epoch": 0})
     return folder
 
 

@@ -37,7 +37,7 @@ def run(
     """Train one trial here and now; no test label is opened."""
     from agsgtl.data.pairing import load_pair
     from agsgtl.training.methods import method as find_method
-    from agsgtl.trial import Place, debug_setup, run_trial
+    from agsgtl.trial import Place, debug_setup, require_same_trial, run_trial
 
     find_method(method, "--method")
     if select not in RULES:
@@ -50,11 +50,14 @@ def run(
         raise UserError(f"--out {folder.path}: holds a finished trial already; choose another folder")
     seeds = Seeds(labels=seed, init=seed if init_seed is None else init_seed)
     setup = debug_setup(the_pair, config, method, seeds, select)  # type: ignore[arg-type]
+    require_same_trial(folder, config, the_pair, setup)
     with _LiveLine() as line:
         place = Place(folder, folder.path.parent / "pretrained", line.show, raises=use_pdb)
         try:
             record = run_trial(config, the_pair, setup, place)
         except Exception:
+            if not use_pdb:
+                raise
             line.stop()
             traceback.print_exc()
             pdb.post_mortem()

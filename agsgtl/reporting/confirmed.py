@@ -15,7 +15,7 @@ import pandas as pd
 from agsgtl.errors import UserError
 from agsgtl.reporting.cells import AVERAGE, Cell, average_cell
 from agsgtl.reporting.plan import Plan, read_plan
-from agsgtl.reporting.rows import KEYS, Row, list_rows, plan_cells, tag_records
+from agsgtl.reporting.rows import KEYS, Row, list_rows, plan_cells, tag_records, with_trials_now
 from agsgtl.reporting.tidy import collect, split_by
 
 _PLACE = [*KEYS, "pair"]
@@ -75,7 +75,7 @@ def confirmed_of(frame: pd.DataFrame, plans: tuple[Plan, ...] = ()) -> Confirmed
     Raises:
         UserError: nothing was confirmed or planned, or the records of one pair were made with different data.
     """
-    records = tag_records(frame[frame["kind"] == "confirm"])
+    records = with_trials_now(tag_records(frame[frame["kind"] == "confirm"]), plans)
     planned = plan_cells(plans, records)
     if records.empty and planned.empty:
         raise UserError(

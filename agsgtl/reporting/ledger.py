@@ -222,8 +222,11 @@ class Ledger:
 
     def trials(self, study: str) -> list[TrialFolder]:
         """The trials of a study (`<method>/<pair>/<k>`) in the order of their numbers."""
-        folders = (self.path / study / "trials").glob("*")
-        return [TrialFolder(path) for path in sorted(folders, key=_number) if path.name.isdecimal()]
+        return _numbered(self.path / study / "trials")
+
+    def finals(self, study: str) -> list[TrialFolder]:
+        """The finals of a study in the order of their trials' numbers; none where it has no finalists yet."""
+        return _numbered(self.path / study / "finals")
 
     def studies(self) -> list[str]:
         """The studies that hold trials, as `<method>/<pair>/<k>`, sorted."""
@@ -241,18 +244,22 @@ class Ledger:
 
 _FOLDERS = {"final": "finals"}
 
-_NO_STUDIES_WITHIN = (
-    "confirm",
-    "finals",
-    "pretrained",
-    "data",
-    "pairs",
-    "tables",
-    "figures",
-    "superseded",
-    "trials",
-    ".ray",
+OWN_FOLDERS = frozenset(
+    [
+        "confirm",
+        "trials",
+        "finals",
+        "checkpoint",
+        "pretrained",
+        "data",
+        "pairs",
+        "tables",
+        "figures",
+        "superseded",
+        ".ray",
+    ]
 )
+"""Names that a ledger uses itself: no experiment and no part of a pair's name may be one of them."""
 
 
 def _studies_below(folder: Path) -> Iterator[Path]:
@@ -262,7 +269,7 @@ def _studies_below(folder: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
         if entry.name == "trials":
             yield folder
-        elif entry.name not in _NO_STUDIES_WITHIN and entry.is_dir():
+        elif entry.name not in OWN_FOLDERS and entry.is_dir():
             yield from _studies_below(entry)
 
 
@@ -278,6 +285,10 @@ def _reports_by_place(lines: list[bytes], epochs: Collection[int]) -> dict[int, 
 def _read_if_there(kind: type[Document], path: str) -> Document | None:
     """The document; `path` is a text, which for thousands of trials takes half the time of a `Path`."""
     return read_document(kind, path) if os.access(path, os.F_OK) else None
+
+
+def _numbered(folder: Path) -> list[TrialFolder]:
+    return [TrialFolder(path) for path in sorted(folder.glob("*"), key=_number) if path.name.isdecimal()]
 
 
 def _number(path: Path) -> tuple[int, str]:

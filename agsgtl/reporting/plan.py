@@ -17,7 +17,7 @@ TUNABLE_BASELINES = ("fine_tune", "target_only", "source_and_target")
 
 
 class PlannedCell(BaseModel):
-    """One confirmation that the experiment meant to run."""
+    """One confirmation that the experiment meant to run; `trials` are those that its configuration was chosen from."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -25,6 +25,7 @@ class PlannedCell(BaseModel):
     pair: str
     per_class: int
     seed: int
+    trials: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Plan:
     def tunable_but_untuned(self) -> tuple[str, ...]:
         """Baselines that could have been tuned and were not."""
         return tuple(method for method in self.methods if method in TUNABLE_BASELINES and method not in self.tuned)
+
+    @property
+    def borrows_winners(self) -> bool:
+        """Whether it confirms another experiment's winners with something changed (`confirm.winners`)."""
+        return bool(_mapping(_mapping(self.content).get("confirm")).get("winners"))
 
     def searched(self, method: str) -> frozenset[str]:
         """The hyperparameters that a search of the method chose, here or for `confirm.winners`; empty where it was not tuned."""

@@ -16,7 +16,7 @@ FULL_EPOCHS = 200
 """The authors' count of epochs, of pre-training and (Houston) of adaptation; fewer is said in the row's name."""
 
 KEYS = ["method", "per_class", "tag"]
-_SAME = ("settings", "select", "pair_fingerprint", "trainer_version")
+_SAME = ("settings", "pair_fingerprint")
 """What two records of one method, pair and seed have in common if they are the same run."""
 
 
@@ -43,18 +43,31 @@ class Row:
 def tag_records(confirmed: pd.DataFrame) -> pd.DataFrame:
     """The confirmed records with a column `tag`, empty unless experiments disagree about a (method, pair, k).
 
-    Two experiments agree where every seed was trained with the same values of all that the method reads; copies of one run
-    are dropped.
+    Two experiments agree where every seed was trained with the same values of all that the method reads, by one trainer, and
+    judged by one rule; copies of one run are dropped.
     """
     if confirmed.empty:
         return confirmed.assign(settings=0, tag="")
-    settings = pd.util.hash_pandas_object(_read(confirmed), index=False)
+    settings = pd.util.hash_pandas_object(_read(confirmed).join(confirmed[["select", "trainer_version"]]), index=False)
     frame = confirmed.assign(settings=settings, tag=pd.Series("", index=confirmed.index, dtype="string"))
     groups = frame.groupby(["method", "pair", "per_class"])
     differs = (groups["experiment"].transform("nunique") > 1) & (groups["settings"].transform("nunique") > 1)
     tagged = differs.groupby([frame["method"], frame["per_class"]]).transform("any")
     frame["tag"] = frame["tag"].where(~tagged, frame["experiment"])
     return frame.drop_duplicates([*KEYS, "pair", "number", "init", "label_seed", "init_seed", *_SAME])
+
+
+def with_trials_now(confirmed: pd.DataFrame, plans: Sequence[Plan]) -> pd.DataFrame:
+    """The records with `origin_trials` as the plans have it: a search that went on to the same winner kept its records."""
+    now = {
+        (plan.experiment, cell.method, cell.pair, cell.per_class): cell.trials
+        for plan in plans
+        for cell in plan.cells
+        if cell.trials is not None
+    }
+    places = confirmed[["experiment", "method", "pair", "per_class"]].itertuples(index=False, name=None)
+    counts = [now.get(place, then) for place, then in zip(places, confirmed["origin_trials"], strict=True)]
+    return confirmed.assign(origin_trials=pd.array(counts, dtype="Int64"))
 
 
 def list_rows(records: pd.DataFrame, planned: pd.DataFrame) -> list[Row]:

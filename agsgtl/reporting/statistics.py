@@ -262,8 +262,10 @@ def separate_spread(values: pd.DataFrame) -> Spread:
 def selection_regret(trials: pd.DataFrame) -> pd.DataFrame:
     """What selection cost, a row a study: the oracle's choice minus the rule's, on test, both on search seeds.
 
+    The rule's choice is the trial that was confirmed, after the finals if there were any; where none was, the best before them.
+
     Args:
-        trials: scored search outcomes of the tidy frame (`agsgtl evaluate RESULTS --trials` scores them).
+        trials: the tidy frame with scored search outcomes (`agsgtl evaluate RESULTS --trials` scores them).
 
     Returns:
         Columns experiment, method, pair, per_class, trials, chosen, chosen_macro_f1, oracle, oracle_macro_f1, regret.
@@ -271,11 +273,19 @@ def selection_regret(trials: pd.DataFrame) -> pd.DataFrame:
     done = trials[(trials["kind"] == "search") & (trials["status"] == "complete") & trials["macro_f1"].notna()]
     per_trial = done.groupby([*STUDY, "number"], dropna=False, as_index=False)[["record_score", "macro_f1"]].mean()
     count = per_trial.groupby(STUDY, dropna=False, as_index=False).agg(trials=("number", "size"))
-    chosen, oracle = (best_trials(per_trial, by) for by in ("record_score", "macro_f1"))
+    is_confirmed = per_trial.merge(_confirmed_trials(trials), how="left", indicator=True)["_merge"] == "both"
+    by_rule = per_trial.assign(record_score=per_trial["record_score"].mask(is_confirmed, math.inf))
+    chosen, oracle = best_trials(by_rule, "record_score"), best_trials(per_trial, "macro_f1")
     chosen = chosen.rename(columns={"number": "chosen", "macro_f1": "chosen_macro_f1"}).drop(columns="record_score")
     oracle = oracle.rename(columns={"number": "oracle", "macro_f1": "oracle_macro_f1"}).drop(columns="record_score")
     found = count.merge(chosen, on=STUDY).merge(oracle, on=STUDY)
     return found.assign(regret=found["oracle_macro_f1"] - found["chosen_macro_f1"])
+
+
+def _confirmed_trials(frame: pd.DataFrame) -> pd.DataFrame:
+    """The trials whose configurations were confirmed: columns of `STUDY`, and number."""
+    confirmed = frame[(frame["kind"] == "confirm") & frame["origin_trial"].notna()]
+    return confirmed[[*STUDY, "origin_trial"]].rename(columns={"origin_trial": "number"}).drop_duplicates()
 
 
 def best_trials(per_trial: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -34,7 +34,7 @@ class StudyStatus:
 
 
 def read_status(results: Path) -> list[StudyStatus]:
-    """The state of each study, then of the confirmations.
+    """The state of each study, of its finals where it has some, then of the confirmations.
 
     Raises:
         UserError: the folder holds no experiment.
@@ -45,7 +45,11 @@ def read_status(results: Path) -> list[StudyStatus]:
             f"{results}: holds no experiment.yaml; name a folder that `agsgtl sweep` wrote, like results/quickstart"
         )
     content = read_yaml(ledger.experiment_file)
-    studies = [_status(name, ledger.trials(name), content["search"]["trials"]) for name in ledger.studies()]
+    studies = []
+    for name in ledger.studies():
+        studies.append(_status(name, ledger.trials(name), content["search"]["trials"]))
+        if finals := ledger.finals(name):
+            studies.append(_status(f"{name}, finals", finals, len(finals)))
     confirmations = list(ledger.confirmations())
     return [
         *studies,

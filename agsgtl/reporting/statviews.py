@@ -117,8 +117,12 @@ def spread_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
 
 def selection_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
     """The winner's curse and, where `agsgtl evaluate --trials` scored them, the regret of selection, a line a study."""
-    curses, regrets = winners_curse(confirmed.frame), selection_regret(confirmed.frame)
+    borrowing = [plan.experiment for plan in confirmed.plans if plan.borrows_winners]
+    own = confirmed.frame[~confirmed.frame["experiment"].isin(borrowing)]
+    curses, regrets = winners_curse(own), selection_regret(own)
     blocks, notes = [_curse_block(curses)], [] if len(regrets) else [NO_REGRET]
+    if borrowing:
+        notes.append(f"{', '.join(borrowing)}: chosen by another experiment's search, with other settings; left out.")
     if len(regrets):
         blocks.append(_regret_block(regrets))
     if curses.empty:

@@ -16,7 +16,7 @@ from pandas.api.extensions import ExtensionArray
 
 from agsgtl.config import HYPERPARAMETERS
 from agsgtl.errors import UserError
-from agsgtl.reporting.ledger import without_garbage_collection
+from agsgtl.reporting.ledger import OWN_FOLDERS, without_garbage_collection
 from agsgtl.reporting.record import SCHEMA_VERSION, Record, Scores, ScoresFile, SeedOutcome, read_document
 
 METRICS = ("macro_f1", "balanced_accuracy", "mean_iou", "overall_accuracy", "kappa")
@@ -68,7 +68,7 @@ _OF_OUTCOME = {
 _OF_SCORES = {name: name for name in (*METRICS, "test_pixels")}
 """By column the field that it is read from: of a record, its origin, a seed's outcome and its test scores."""
 
-_NO_TRIALS_WITHIN = {"superseded", "pretrained", "data", "tables", "figures", "checkpoint", "ray"}
+_NO_TRIALS_WITHIN = OWN_FOLDERS - {"confirm", "trials", "finals"}
 _CHUNK = 2000
 
 _DTYPES: dict[str, str] = {

@@ -35,8 +35,9 @@ class Looks:
 class Opening:
     """One look: `record` is the folder of the record opened, relative to the results folder; `time` is in seconds.
 
-    `search_trials` counts the search trials asked on this pair up to then: a search that was extended later had them
-    grow, whatever the clocks say. `lease` is the number of the driver that opened the vault, None outside an experiment.
+    `search_trials` and `finals` count what was asked of searches on this pair up to then, set aside or not: a search that
+    was extended or begun anew later had them grow, whatever the clocks say (None: a log from before it was counted).
+    `lease` is the number of the driver that opened the vault, None outside an experiment.
     """
 
     time: float
@@ -48,6 +49,7 @@ class Opening:
     search_trials: int
     previous: str | None
     lease: int | None = None
+    finals: int | None = None
 
 
 def append_opening(ledger: Ledger, folder: TrialFolder, purpose: Purpose, lease: int | None = None) -> bool:
@@ -73,11 +75,9 @@ def append_opening(ledger: Ledger, folder: TrialFolder, purpose: Purpose, lease:
     if any(all(getattr(opening, key) == value for key, value in entry.items()) for opening in openings):
         return False
     previous = _sha256(_lines(ledger.vault_log)[-1]) if openings else None
-    trials = count_trials(ledger, record.identity.pair)
-    append_line(
-        ledger.vault_log,
-        {"time": time.time(), **entry, "search_trials": trials, "previous": previous, "lease": lease},
-    )
+    pair = record.identity.pair
+    asked = {"search_trials": count_asked(ledger, pair, "trials"), "finals": count_asked(ledger, pair, "finals")}
+    append_line(ledger.vault_log, {"time": time.time(), **entry, **asked, "previous": previous, "lease": lease})
     return True
 
 
@@ -107,15 +107,21 @@ def read_openings(ledger: Ledger) -> list[Opening]:
 def read_looks(ledger: Ledger) -> Looks:
     """What was looked at in this ledger; raises UserError where the chain is broken."""
     openings = read_openings(ledger)
-    trials = {pair: count_trials(ledger, pair) for pair in {opening.pair for opening in openings}}
-    early = sum(opening.search_trials < trials[opening.pair] for opening in openings)
+    pairs = {opening.pair for opening in openings}
+    trials, finals = ({pair: count_asked(ledger, pair, kind) for pair in pairs} for kind in ("trials", "finals"))
+    early = sum(
+        opening.search_trials < trials[opening.pair]
+        or (opening.finals is not None and opening.finals < finals[opening.pair])
+        for opening in openings
+    )
     distinct = len({(opening.record, opening.record_sha256) for opening in openings})
     return Looks(frozenset((str(ledger.path), opening.record) for opening in openings), distinct, early)
 
 
-def count_trials(ledger: Ledger, pair: str) -> int:
-    """How many search trials were asked on a pair, over all methods and counts of labels."""
-    return sum(sum(1 for _ in trials.iterdir()) for trials in ledger.path.glob(f"*/{pair}/*/trials"))
+def count_asked(ledger: Ledger, pair: str, kind: Literal["trials", "finals"]) -> int:
+    """How many search trials, or finals, were asked on a pair, over all methods and counts of labels, set aside or not."""
+    places = (f"*/{pair}/*/{kind}", f"superseded/*/{pair}/*/{kind}")
+    return sum(1 for place in places for folder in ledger.path.glob(place) for _ in folder.iterdir())
 
 
 def file_sha256(path: Path) -> str:

@@ -55,7 +55,7 @@ def tuned_choices(study: Study) -> list[Choice]:
 def _tuned_choice(study: Study, winner: Outcome) -> Choice:
     name, experiment = study.name, study.experiment
     values = {**experiment.base_values(name.method, name.per_class, None), **study.sampled(winner.number)}
-    origin = Origin(study=str(name), trials=study.search.trials, trial=winner.number, score=winner.score)
+    origin = Origin(study=str(name), trials=len(study.outcomes), trial=winner.number, score=winner.score)
     return Choice(name.method, name.pair, winner.per_class, configure(values, origin=experiment.origin), origin)
 
 
@@ -150,7 +150,13 @@ def missing_cells(experiment: Experiment, ledger: Ledger, choices: Iterable[Choi
 def planned_cells(experiment: Experiment, choices: Iterable[Choice]) -> list[Mapping[str, str | int]]:
     """The confirmations that the experiment means to run, for the tables to know what is missing."""
     return [
-        {"method": choice.method, "pair": choice.pair, "per_class": choice.per_class, "seed": seed}
+        {
+            "method": choice.method,
+            "pair": choice.pair,
+            "per_class": choice.per_class,
+            "seed": seed,
+            **({"trials": choice.origin.trials} if choice.origin else {}),
+        }
         for choice in choices
         for seed in experiment.file.confirm.seeds
     ]

@@ -14,6 +14,7 @@ from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure, describe_e
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair, load_pair
 from agsgtl.errors import UserError
+from agsgtl.reporting.ledger import OWN_FOLDERS
 from agsgtl.training.methods import METHODS, method
 from agsgtl.tuning.experimentfile import ExperimentFile
 from agsgtl.tuning.space import SearchSpace, load_space, require_same_ranges
@@ -118,6 +119,10 @@ def load_experiment(path: Path) -> Experiment:
         pair = load_pair(_beside(path, argument))
         if pair.name in pairs:
             raise UserError(f"{path}: pairs: two files are named '{pair.name}'; give each pair its own name")
+        if OWN_FOLDERS & set(pair.name.split("/")):
+            raise UserError(
+                f"{path}: pairs: '{pair.name}' is the name of a folder inside of results; give the pair another name"
+            )
         pairs[pair.name], arguments[pair.name] = pair, _beside(path, argument)
     winners = Winners()
     if file.confirm.winners is not None:

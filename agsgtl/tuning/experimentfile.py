@@ -7,6 +7,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from agsgtl.reporting.ledger import OWN_FOLDERS
 from agsgtl.reporting.record import Reason, SelectionRule
 from agsgtl.tuning.rungs import Rungs
 from agsgtl.tuning.samplers import MULTI_OBJECTIVE, SamplerName
@@ -88,6 +89,8 @@ class ConfirmSettings(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _require_seeds("confirm.seeds", self.seeds)
+        if not self.methods:
+            raise ValueError("confirm.methods must name at least one method: nothing else is tabled")
         if len(set(self.methods)) != len(self.methods):
             raise ValueError(f"confirm.methods names a method twice: {', '.join(self.methods)}")
         return self
@@ -146,6 +149,14 @@ class ExperimentFile(_Part):
         if not _NAME.fullmatch(self.name):
             raise ValueError(
                 f"name must be letters, digits, '.', '_' and '-', since it names a folder; got '{self.name}'"
+            )
+        if self.name in OWN_FOLDERS:
+            raise ValueError(f"name '{self.name}' is that of a folder inside of results; choose another one")
+        searched = {*self.search.seeds, *(self.search.final_seeds if self.search.finalists else ())}
+        shared = sorted(searched & set(self.confirm.seeds)) if self.search.spaces else []
+        if shared:
+            raise ValueError(
+                f"confirm.seeds must be seeds that no search saw, but {shared} are in search.seeds or search.final_seeds too"
             )
         if len(set(self.pairs)) != len(self.pairs):
             raise ValueError(f"pairs names a pair twice: {', '.join(self.pairs)}")

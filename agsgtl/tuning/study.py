@@ -73,8 +73,8 @@ class Study:
 
     @property
     def is_done(self) -> bool:
-        """Whether every trial was asked and has ended."""
-        return len(self.outcomes) >= self.search.trials
+        """Whether every trial was asked and all that were asked have ended."""
+        return len(self.outcomes) >= max(self.search.trials, self.asked)
 
     @property
     def is_decided(self) -> bool:
@@ -84,7 +84,7 @@ class Study:
     @property
     def remaining(self) -> int:
         """How many trials are not ended yet."""
-        return max(0, self.search.trials - len(self.outcomes))
+        return max(self.search.trials, self.asked) - len(self.outcomes)
 
     def may_ask(self) -> bool:
         """Whether the order allows the next trial to be asked now."""

@@ -131,6 +131,12 @@ def _finish(experiment: Experiment, ledger: Ledger, queue: JobQueue, lease: Leas
         for outcome in study.outcomes.values()
         if outcome.status == "failed" and outcome.reason != "diverged"
     ]
+    end.failed += [
+        f"{study.name}, final of trial {number}: {record.reason}"
+        for study in queue.studies
+        for number, record in study.finals.items()
+        if record.status == "failed" and record.reason != "diverged"
+    ]
 
 
 def _busy_share(spans: list[dict[str, Any]], cpus: int) -> float | None:

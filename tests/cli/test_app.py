@@ -44,3 +44,42 @@ def test_tiles_are_as_large_as_the_predictors_own() -> None:
     from agsgtl.evaluation.predict import TILE
 
     assert signature(mapcommands.predict).parameters["tile"].default == TILE
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agsgtl", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, tiny_pair_file: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = call("run", str(tiny_pair_file), "--method", "lda", "--out", str(tmp_path / "file" / "out"))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("agsgtl: ")
+    assert "cannot be written: Not a directory" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_other_arguments_leave_an_interrupted_trial_as_it_is(tmp_path: Path, tiny_pair_file: Path) -> None:
+    arguments = [
+        str(tiny_pair_file),
+        "--method",
+        "target_only",
+        "--set",
+        "labels.per_class=3",
+        "--set",
+        "adapt.epochs=3",
+    ]
+    assert call("run", *arguments, "--out", str(tmp_path / "out")).returncode == 0
+    for name in ("record.json", "class_map.npy"):
+        (tmp_path / "out" / name).unlink()
+    ended = call("run", *arguments, "--set", "loss.entropy=0.5", "--seed", "1", "--out", str(tmp_path / "out"))
+    assert ended.returncode == 1
+    assert "is the checkpoint of another trial; give the arguments that it was started with" in ended.stderr
+    assert not (tmp_path / "out" / "record.json").exists()
+    assert call("run", *arguments, "--out", str(tmp_path / "out")).returncode == 0

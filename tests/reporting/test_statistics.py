@@ -212,6 +212,15 @@ def test_regret_is_the_oracles_choice_minus_the_rules(tmp_path: Path) -> None:
     assert row["regret"] == pytest.approx(0.72 - 0.61)
 
 
+def test_regret_is_of_the_trial_that_was_confirmed(tmp_path: Path) -> None:
+    """Finals chose trial 0, whatever the search's own seeds said."""
+    write_search(tmp_path / "demo", "agsgtl", [0.7, 0.5, 0.9], test=[[0.60, 0.62], [0.70, 0.74], [0.1, 0.2]])
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5}, trials=3)
+    (row,) = statistics.selection_regret(collect([tmp_path / "demo"])).to_dict("records")
+    assert (row["chosen"], row["oracle"]) == (0, 1)
+    assert row["regret"] == pytest.approx(0.72 - 0.61)
+
+
 def test_the_winners_curse_is_seen_minus_confirmed(tmp_path: Path) -> None:
     write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.6}, trials=30)  # seen .9, confirmed .7 on each seed
     (row,) = statistics.winners_curse(collect([tmp_path / "demo"])).to_dict("records")

@@ -209,3 +209,21 @@ def test_a_plan_without_any_record_is_a_table_of_cells_not_run(tmp_path: Path) -
     table = build_table([tmp_path / "demo"])
     assert cell(table, "lda", PAIR).state == "missing"
     assert "No confirmed record" in table.note[0]
+
+
+def test_records_of_two_trainers_are_two_rows(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "old", "lda", {41: 0.8, 50: 0.8})
+    write_confirm(tmp_path / "new", "lda", {41: 0.6, 50: 0.6})
+    for file in (tmp_path / "new").rglob("record.json"):
+        file.write_text(file.read_text().replace('"trainer_version": 1', '"trainer_version": 2'))
+    table = build_table([tmp_path / "old", tmp_path / "new"], "macro_f1")
+    assert [row.name for row in table.rows] == ["lda (new)", "lda (old)"]
+
+
+def test_the_number_of_trials_is_the_one_the_experiment_knows_now(tmp_path: Path) -> None:
+    """The search was extended from 2 trials to 4 and kept its winner, whose records say 2."""
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.8, 50: 0.8}, trials=2)
+    cell = {"method": "agsgtl", "pair": PAIR, "per_class": 3, "seed": 41, "trials": 4}
+    write_experiment(tmp_path / "demo", confirm_cells=[cell, {**cell, "seed": 50}])
+    (row,) = build_table([tmp_path / "demo"], "macro_f1").rows
+    assert row.tuned_trials == (4,)

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic import write_confirm
+from synthetic import write_confirm, write_search
 
+from agsgtl.durable import move_folder
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from agsgtl.reporting.vaultlog import append_opening, read_openings
+from agsgtl.reporting.vaultlog import append_opening, read_looks, read_openings
 
 
 @pytest.fixture
@@ -78,3 +79,34 @@ def test_the_vault_opens_for_finished_trials_only(tmp_path: Path) -> None:
 
 def test_no_log_means_no_looks(tmp_path: Path) -> None:
     assert read_openings(Ledger(tmp_path)) == []
+
+
+@pytest.mark.parametrize("later", ["agsgtl/toy/a_to_b/3/trials/9", "agsgtl/toy/a_to_b/3/finals/0"])
+def test_what_is_asked_after_a_look_is_counted(tmp_path: Path, later: str) -> None:
+    ledger = Ledger(tmp_path / "demo")
+    write_search(ledger.path, "agsgtl", [0.5, 0.6])
+    write_confirm(ledger.path, "lda", {41: None, 50: None})
+    for folder in ledger.confirmations():
+        append_opening(ledger, folder, "confirm")
+    assert read_looks(ledger).before_extension == 0
+    (ledger.path / later).mkdir(parents=True)
+    assert read_looks(ledger).before_extension == 2
+
+
+def test_a_search_set_aside_and_begun_anew_after_a_look_is_counted(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "demo")
+    write_search(ledger.path, "agsgtl", [0.5, 0.6])
+    write_confirm(ledger.path, "lda", {41: None})
+    append_opening(ledger, next(ledger.confirmations()), "confirm")
+    move_folder(ledger.path / "agsgtl/toy/a_to_b/3", ledger.path / "superseded/agsgtl/toy/a_to_b/3")
+    assert read_looks(ledger).before_extension == 0
+    write_search(ledger.path, "agsgtl", [0.5, 0.6])
+    assert read_looks(ledger).before_extension == 1
+
+
+def test_a_log_from_before_finals_were_counted_still_reads(opened: Ledger) -> None:
+    line = json.loads(opened.vault_log.read_text().splitlines()[0])
+    del line["finals"]
+    opened.vault_log.write_text(json.dumps(line) + "\n")
+    (opened.path / "agsgtl/toy/a_to_b/3/finals/0").mkdir(parents=True)
+    assert read_looks(opened).before_extension == 0

@@ -133,6 +133,14 @@ def test_spread_is_separated_where_draws_have_two_initialisations(tmp_path: Path
     assert lines["paper"][-1].startswith("not separable")
 
 
+def test_borrowed_winners_have_no_curse(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "ablation", "agsgtl", {41: 0.5, 50: 0.6}, trials=30)
+    write_experiment(tmp_path / "ablation", confirm={"winners": "results/demo"})
+    document = build_view([tmp_path / "ablation"], "selection")
+    assert document.blocks[0].lines == ()
+    assert any("ablation: chosen by another experiment's search" in line for line in document.lists[0].lines)
+
+
 def test_selection_shows_the_curse_and_the_regret_after_evaluate(tmp_path: Path) -> None:
     write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.6}, trials=2)
     before = build_view([tmp_path / "demo"], "selection")

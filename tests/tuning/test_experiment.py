@@ -18,6 +18,10 @@ SAMPLED_K = {"labels.per_class": {"type": "int", "low": 1, "high": 4}}
     ("changes", "message"),
     [
         ({"name": "a/b"}, "name must be letters"),
+        ({"name": "trials"}, "name 'trials' is that of a folder inside of results"),
+        ({"confirm__methods": []}, "confirm.methods must name at least one method"),
+        ({"confirm__seeds": [1, 41]}, "confirm.seeds must be seeds that no search saw, but [1] are in search.seeds"),
+        ({"search__finalists": 2, "confirm__seeds": [3]}, "must be seeds that no search saw, but [3]"),
         ({"pairs": ["indian_pines/west"]}, "'indian_pines/west' is no pair of the catalog"),
         ({"trial": {"loss.foo": 1.0}}, "'loss.foo' is no hyperparameter"),
         ({"trial": {"adapt.epochs": "ten"}}, "adapt.epochs: input should be a valid integer, got 'ten'"),
@@ -43,6 +47,16 @@ def test_every_mistake_is_one_line_that_names_the_file(tmp_path: Path, changes: 
         load_experiment(write_experiment(tmp_path, **changes))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pair_named_like_a_folder_of_the_ledger_is_refused(tmp_path: Path) -> None:
+    file = write_experiment(tmp_path)
+    pair = tmp_path / "tiny.yaml"
+    pair.write_text(pair.read_text().replace("name: tiny", "name: finals"))
+    with pytest.raises(
+        UserError, match="'finals' is the name of a folder inside of results; give the pair another"
+    ):
+        load_experiment(file)
 
 
 def test_target_entropy_is_refused_where_terms_feed_on_it(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from studies import finish
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask
+from agsgtl.reporting.status import read_status, render_status
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
+from agsgtl.tuning.resolved import write_experiment as write_resolved
 from experiments import SPACE, write_experiment
 
 SEARCHED = {0: 0.1, 1: 0.8, 2: 0.6, 3: 0.7}
@@ -70,6 +72,16 @@ def test_a_finalist_that_fails_on_other_seeds_cannot_win(tmp_path: Path) -> None
     queue = JobQueue(experiment(tmp_path), Ledger(tmp_path / "others"), concurrency=2)
     run(queue, {1: None, 3: None, 2: None})
     assert confirmed(queue) == (1, 0.8)  # all failed: as the search saw it
+
+
+def test_status_tells_of_finals(tmp_path: Path) -> None:
+    queue = JobQueue(experiment(tmp_path), Ledger(tmp_path / "results"), concurrency=2)
+    run(queue, {1: 0.9, 3: None, 2: 0.1})
+    write_resolved(queue.experiment, queue.ledger, 2, 1, cells=[])
+    rows = {row.name: row for row in read_status(queue.ledger.path)}
+    assert rows["agsgtl/tiny/3"].counts == {"complete": 4}
+    assert rows["agsgtl/tiny/3, finals"].counts == {"complete": 2, "failed": 1}
+    assert "3: diverged" in render_status(queue.ledger.path)
 
 
 def test_stopped_between_finals_goes_on_with_the_rest(tmp_path: Path) -> None:

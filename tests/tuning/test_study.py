@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from studies import NAME, asks_of, end, experiment_of, run
 
+from agsgtl.config import configure, flatten
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
-from agsgtl.reporting.record import Record
+from agsgtl.reporting.record import Record, outcome_hash
 from agsgtl.trial import failed_record
+from agsgtl.tuning.confirm import tuned_choices
 from agsgtl.tuning.experiment import load_experiment
 from agsgtl.tuning.samplers import CONSTRAINED, SAMPLERS, require_harmless
 from agsgtl.tuning.study import Study, StudyName
@@ -126,6 +128,31 @@ def test_the_front_has_the_best_of_each_count_that_pays(tmp_path: Path) -> None:
         folder.write_record(Record.model_validate(record))
         study.finish(folder)
     assert [(outcome.per_class, outcome.score) for outcome in study.winners()] == [(1, 0.5), (3, 0.8)]
+
+
+def test_a_whole_number_for_a_real_hyperparameter_is_one(tmp_path: Path) -> None:
+    enqueue = [{"loss.entropy": 1, "attention.target": True}]  # YAML's 1, as a user writes it
+    experiment, ledger = experiment_of(tmp_path, search__trials=1, search__enqueue=enqueue), Ledger(tmp_path / "r")
+    study = Study(NAME, experiment, ledger, 1)
+    folder, ask = study.ask()
+    assert repr(ask.config["loss.entropy"]) == "1.0"
+    trained = configure(ask.config, origin="test")
+    assert outcome_hash(ask, flatten(trained), ask.pair_fingerprint, ask.trainer_version) == ask.config_hash
+    end(folder, ask)
+    assert Study(NAME, experiment, ledger, 1).is_done
+
+
+def test_a_search_cut_short_ends_with_the_trials_that_were_asked(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "r")
+    run(experiment_of(tmp_path, search__trials=6), ledger, concurrency=4, stop_after=1)  # four or more asked, one ended
+    shorter = experiment_of(tmp_path, search__trials=2)
+    study = Study(NAME, shorter, ledger, 4)
+    assert not study.is_done
+    assert study.remaining == study.asked - 1
+    study = run(shorter, ledger, concurrency=4)
+    assert len(study.outcomes) == study.asked > 2
+    (choice,) = tuned_choices(study)
+    assert choice.origin.trials == study.asked
 
 
 def test_a_ledger_of_another_trainer_is_refused(tmp_path: Path) -> None:
