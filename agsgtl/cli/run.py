@@ -6,6 +6,7 @@ import pdb
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -66,8 +67,17 @@ def run(
 
 
 def _free_folder(root: Path) -> Path:
-    taken = [int(path.name) for path in root.glob("*") if path.name.isdecimal()]
-    return root / f"{max(taken, default=0) + 1:04d}"
+    """A new numbered folder, which two runs that start together do not share."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            taken = [int(path.name) for path in root.glob("*") if path.name.isdecimal()]
+            folder = root / f"{max(taken, default=0) + 1:04d}"
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        raise UserError(f"{root}: cannot be written: {error.strerror}; name another folder with --out") from None
 
 
 def _say(record: Record, folder: TrialFolder) -> int:

@@ -67,7 +67,7 @@ class FoundPair:
             return self._verified(path, self.checksums.get(file))
         looked = " and ".join(str(folder.resolve()) for folder in self.folders)
         source = f"; it comes from {self.obtained_from[file]}" if file in self.obtained_from else ""
-        remedy = f"; name its folder with --root or {FOLDER_VARIABLE}" if source else ""
+        remedy = f"; name its folder in {FOLDER_VARIABLE}, or with the --root of `agsgtl data`" if source else ""
         raise UserError(f"{self.origin}: there is no file '{file}'{source}; it was looked for in {looked}{remedy}")
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from agsgtl.config import HYPERPARAMETERS
+from agsgtl.config import AUTHORS_SETTINGS, HYPERPARAMETERS
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.confirmed import Confirmed, read_confirmed
@@ -67,14 +67,17 @@ def explain_cell(results: Sequence[Path], cell: str) -> str:
 
 
 def command_for(record: pd.Series[Any], pair_files: Mapping[str, str]) -> str:
-    """The command that makes a record's training again, from the tidy frame's row: only what is not a default.
+    """The command that makes a record's training again, from the tidy frame's row: what is not a default, or what `paper` may preset.
 
     `pair_files` names the file of each pair that is a user's own.
     """
     settings = []
+    preset = (
+        {path for authors in AUTHORS_SETTINGS.values() for path in authors} if record["method"] == "paper" else set()
+    )
     for path, known in HYPERPARAMETERS.items():
         value = record[path]
-        if pd.notna(value) and value != known.default:
+        if pd.notna(value) and (value != known.default or path in preset):
             settings += ["--set", f"{path}={_spell(value)}"]
     seeds = ["--seed", str(record["label_seed"])]
     if record["init_seed"] != record["label_seed"]:

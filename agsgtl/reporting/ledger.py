@@ -90,8 +90,18 @@ class TrialFolder:
         return write_once(self.path / "scores.json", write_document(ScoresFile(scores=scores)))
 
     def class_map(self) -> NDArray[np.uint8]:
-        """The predicted classes of the target scene, (seeds, height, width), 1..K."""
-        return np.load(self.path / "class_map.npy", allow_pickle=False)  # type: ignore[no-any-return]
+        """The predicted classes of the target scene, (seeds, height, width), 1..K.
+
+        Raises:
+            UserError: the file is not there, as in a packed ledger, or cannot be read.
+        """
+        file = self.path / "class_map.npy"
+        try:
+            return np.load(file, allow_pickle=False)  # type: ignore[no-any-return]
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{file}: cannot be read ({error}); a class map comes with the trial that is trained"
+            ) from None
 
     def write_class_map(self, class_map: NDArray[np.uint8]) -> None:
         """Writes the predicted classes, (seeds, height, width), 1..K."""

@@ -114,11 +114,12 @@ def score_records(
         if record is None or record.status != "complete" or folder.scores():
             continue
         lease.require()
+        class_maps = folder.class_map()
         append_opening(ledger, folder, purpose, lease.number)
         name = record.identity.pair
         pair = map_pair(ledger.path, name)
         scores = []
-        for outcome, class_map in zip(record.outcomes, folder.class_map(), strict=True):
+        for outcome, class_map in zip(record.outcomes, class_maps, strict=True):
             drawn = _drawn_by(record, outcome.seeds.labels) if pair.tests_on_the_rest else None
             key = (name, record.pair_fingerprint, drawn)
             if key not in opened:

@@ -32,6 +32,7 @@ class StopRequest:
         self.file = stop_file(results, lease)
         self.on_stop = on_stop
         self.is_set = False
+        self.clear()  # of a driver of the same number, whose lease somebody deleted
 
     def ask(self) -> None:
         """Asks for a stop; the second time, this process ends at once and Ray's with it."""

@@ -104,7 +104,10 @@ def test_pavias_universities_last_band_is_left_out_and_ids_are_mapped(
 
 
 def test_a_missing_file_says_where_it_comes_from_and_where_it_was_looked_for(tmp_path: Path) -> None:
-    message = "no file 'HU_cube.mat'; it comes from the 2013 IEEE.*looked for in .*; name its folder with --root or AGSGTL_DATA"
+    message = (
+        "no file 'HU_cube.mat'; it comes from the 2013 IEEE.*looked for in .*; "
+        "name its folder in AGSGTL_DATA, or with the --root of `agsgtl data`"
+    )
     with pytest.raises(UserError, match=message):
         load_pair("houston_shadow/sun_to_shadow", tmp_path)
 

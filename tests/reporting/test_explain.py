@@ -43,6 +43,11 @@ def test_the_command_holds_every_setting_that_is_no_default(folder: Path) -> Non
     assert command.endswith(f"agsgtl run {PAIR} --method agsgtl --seed 41 {expected}")
 
 
+def test_the_command_of_paper_holds_what_a_pairs_authors_may_have_set(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "paper", {41: 0.5}, config={"adapt.epochs": 200})  # Botswana's authors: 500
+    assert "--set adapt.epochs=200" in explain_cell([tmp_path / "demo"], f"paper:{PAIR}")
+
+
 def test_a_users_own_pair_is_named_by_its_file(tmp_path: Path) -> None:
     write_experiment(tmp_path / "demo", pair_files={"mine": "pairs/mine.yaml"})
     write_confirm(tmp_path / "demo", "lda", {41: 0.5}, pair="mine", init=1)

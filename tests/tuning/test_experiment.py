@@ -53,9 +53,7 @@ def test_a_pair_named_like_a_folder_of_the_ledger_is_refused(tmp_path: Path) -> 
     file = write_experiment(tmp_path)
     pair = tmp_path / "tiny.yaml"
     pair.write_text(pair.read_text().replace("name: tiny", "name: finals"))
-    with pytest.raises(
-        UserError, match="'finals' is the name of a folder inside of results; give the pair another"
-    ):
+    with pytest.raises(UserError, match="'finals' is the name of a folder inside of results; give the pair another"):
         load_experiment(file)
 
 
