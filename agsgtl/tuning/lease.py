@@ -6,7 +6,6 @@ another host it is dead if its heartbeat is old. A lease has a number; a driver 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -17,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agsgtl.durable import NotWritable, replace_bytes
+from agsgtl.durable import NotWritable, exclusively, replace_bytes
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 
@@ -73,18 +72,22 @@ class Lease:
         """Lets go of the lease, if it is still held."""
         self._released.set()
         self._thread.join()
-        holder = _read(self.path)
-        if holder is not None and holder.lease == self.number:
-            self._write(released=True)
+        self._write_if_held(released=True)
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_S):
-            holder = _read(self.path)
-            if holder is not None and holder.lease != self.number:
-                self.is_lost = True
-                return
             with suppress(NotWritable):  # a full disk: whoever asks for a job says so, and the next beat may succeed
-                self._write()
+                self._write_if_held()
+            if self.is_lost:
+                return
+
+    def _write_if_held(self, released: bool = False) -> None:
+        """Writes the lease unless another driver has it: under the guard, so that none can take it in between."""
+        with exclusively(_guard(self.path)):
+            holder = _read(self.path)
+            self.is_lost = holder is not None and holder.lease != self.number
+            if not self.is_lost:
+                self._write(released)
 
     def _write(self, released: bool = False) -> None:
         holder = Holder(
@@ -110,8 +113,10 @@ def only_driver(ledger: Ledger, take_over: bool = False) -> Iterator[Lease]:
     Raises:
         UserError: another driver holds it (its host and process are named), or the folder cannot be written.
     """
-    path = ledger.path / "driver.lock"
-    lease = _acquire(path, take_over)
+    try:
+        lease = _acquire(ledger.path / "driver.lock", take_over)
+    except NotWritable as error:
+        raise UserError(f"{error}; choose another folder with --results") from None
     try:
         yield lease
     finally:
@@ -119,7 +124,7 @@ def only_driver(ledger: Ledger, take_over: bool = False) -> Iterator[Lease]:
 
 
 def _acquire(path: Path, take_over: bool) -> Lease:
-    with _exclusive(path.with_name(".driver.lock.guard")):
+    with exclusively(_guard(path)):
         holder = _read(path)
         if holder is not None and holder.is_alive() and not take_over:
             raise UserError(
@@ -131,20 +136,8 @@ def _acquire(path: Path, take_over: bool) -> Lease:
         return lease
 
 
-@contextmanager
-def _exclusive(guard: Path) -> Iterator[None]:
-    try:
-        guard.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UserError(
-            f"{guard.parent}: cannot be written: {error.strerror}; choose another folder with --results"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _guard(path: Path) -> Path:
+    return path.with_name(".driver.lock.guard")
 
 
 def _read(path: Path) -> Holder | None:

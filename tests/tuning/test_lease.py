@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agsgtl.durable import NotWritable
+from agsgtl.durable import NotWritable, exclusively
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning import lease
@@ -117,3 +117,16 @@ def test_a_torn_lock_holds_nobody_up(ledger: Ledger) -> None:
     (ledger.path / "driver.lock").write_bytes(b'{"lease": 3, "ho')
     with only_driver(ledger):
         pass
+
+
+def test_a_heartbeat_waits_while_another_driver_takes_the_lease(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "HEARTBEAT_S", 0.01)
+    path = ledger.path / "driver.lock"
+    with only_driver(ledger):
+        with exclusively(path.with_name(".driver.lock.guard")):
+            time.sleep(0.05)  # a beat has come due meanwhile
+            write(ledger, holder(lease=7))
+        time.sleep(0.1)
+        assert json.loads(path.read_text())["lease"] == 7
