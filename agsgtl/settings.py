@@ -115,8 +115,8 @@ class AdaptSettings(_Group):
     )
     discriminator_view: Literal["fixed", "random"] = _setting(
         "fixed",
-        "an epoch's discriminator steps know the target's features of the scene as it lies, or in an orientation and on a "
-        "grid drawn as those of the target's steps are",
+        "which view of the target's features an epoch's discriminator steps see: the scene as it lies, or one drawn as those of "
+        "the target's steps are",
         _OURS,
     )
     ema_decay: float = _setting(

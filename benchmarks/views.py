@@ -1,4 +1,4 @@
-"""What random views give: a finished sweep's winners trained with and without them, judged without test labels.
+"""What random views give: a finished sweep's best search trials trained with and without them, judged without test labels.
 
     OMP_NUM_THREADS=1 python -m benchmarks.views results/EXPERIMENT [--methods fine_tune] [--seeds 1,2]
 

@@ -1,4 +1,6 @@
-"""The one place that gives a pair's test labels; the sweep's driver (confirm) and `evaluate` alone open it."""
+"""The one place that gives a pair's test labels: to the driver that scores (`confirm`, `evaluate`, `import-weights`; each look
+is logged), and to what draws or counts them for a person (`data check`, `figures`). No trial and no selection gets them.
+"""
 
 from __future__ import annotations
 

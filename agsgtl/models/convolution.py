@@ -4,7 +4,8 @@
 
 With a pixel's neighbours to the left and right laid beside it the sum is three products of matrices with a row a pixel, one a
 dy. Those of whichever has fewer channels are laid out: of the maps (dy, dx as they are) or of the gradient (mirrored).
-Without AVX-512, PyTorch's own kernel takes two to three times as long (`python -m benchmarks.convolution`).
+Without AVX-512, PyTorch's own kernel takes two to three times as long for the first layer of a segmenter, and up to three for
+the others (`python -m benchmarks.convolution`).
 """
 
 from __future__ import annotations

@@ -48,13 +48,18 @@ def read_status(results: Path) -> list[StudyStatus]:
     studies = []
     for name in ledger.studies():
         studies.append(_status(name, ledger.trials(name), content["search"]["trials"]))
-        if finals := ledger.finals(name):
+        if finals := _finals_now(ledger.finals(name), content["search"].get("finalists", 0)):
             studies.append(_status(f"{name}, finals", finals, len(finals)))
     confirmations = list(ledger.confirmations())
     return [
         *studies,
         _status("confirmations", confirmations, max(len(confirmations), len(content.get("confirm_cells", [])))),
     ]
+
+
+def _finals_now(finals: list[TrialFolder], finalists: int) -> list[TrialFolder]:
+    """As many as there are finalists now: where there were more before, finals lie there that nobody runs."""
+    return sorted(finals, key=lambda folder: not folder.has_record())[:finalists]
 
 
 def render_status(results: Path) -> str:
