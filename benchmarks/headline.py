@@ -1,6 +1,6 @@
 """What a tuned configuration costs: a sweep on this machine, against looping the naive trainer over the same trials.
 
-    python -m benchmarks.headline [--trials 40] [--epochs 40] [--seeds 2] [--precision bfloat16] [--results FOLDER]
+    python -m benchmarks.headline [--trials 40] [--epochs 40] [--pretraining 200] [--seeds 2] [--precision bfloat16]
     python -m benchmarks.headline --size 349x1905x144 [--confirmed-on-scene]
 
 The sweep tunes `agsgtl` on west to east of Indian Pines, or on a made-up pair of the given size in windows around its labels
@@ -110,6 +110,7 @@ def searched(pair: str, chosen: argparse.Namespace) -> dict[str, Any]:
         "name": "headline",
         "pairs": [pair],
         "trial": {
+            "pretrain.epochs": chosen.pretraining,
             "adapt.epochs": chosen.epochs,
             "adapt.early_stop": "none",
             "adapt.train_classifier": True,
@@ -150,6 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--pretraining", type=int, default=200, help="epochs")
     parser.add_argument("--seeds", type=int, default=2, help="of a trial")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--size", help="of a made-up pair: height x width x bands")
@@ -179,7 +181,7 @@ def report(pair: str, chosen: argparse.Namespace, folder: Path) -> None:
     steps = time_naive_steps(pair, chosen.repeats)
     naive = sum(steps.of_trial(configure(record.config, origin="record"), chosen.seeds) for record in records)
     ended = {status: sum(record.status == status for record in records) for status in ("complete", "pruned", "failed")}
-    print(f"{len(records)} trials of {chosen.seeds} seeds and {chosen.epochs} epochs: {ended}")
+    print(f"{len(records)} trials of {chosen.seeds} seeds, {chosen.pretraining} + {chosen.epochs} epochs: {ended}")
     print(
         f"naive steps, wall clock, {os.cpu_count()} threads: pre-training epoch {steps.pretraining * 1e3:.0f} ms, "
         f"discriminator {steps.discriminator * 1e3:.0f} ms, target {steps.target * 1e3:.0f} ms"
