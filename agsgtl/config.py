@@ -62,6 +62,8 @@ def _collect_hyperparameters() -> dict[str, Hyperparameter]:
 
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = _collect_hyperparameters()
 
+_REAL = frozenset(path for path, known in HYPERPARAMETERS.items() if known.type is float)
+
 
 def hyperparameter(path: str, origin: str) -> Hyperparameter:
     """The hyperparameter of a dotted path.
@@ -119,8 +121,7 @@ def in_full(values: Mapping[str, Value]) -> dict[str, Value]:
     >>> in_full({"loss.target_segmentation": 10, "adapt.epochs": 40})["loss.target_segmentation"]
     10.0
     """
-    real = {path for path, known in HYPERPARAMETERS.items() if known.type is float}
-    typed = {path: float(value) if type(value) is int and path in real else value for path, value in values.items()}
+    typed = {path: float(value) if type(value) is int and path in _REAL else value for path, value in values.items()}
     return {**ADDED_LATER, **typed}
 
 
@@ -130,10 +131,7 @@ def describe_errors(error: ValidationError) -> list[str]:
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "value_error":
-            clauses.append(
-                (f"{key}: " if key not in ("", "model", "adapt", "loss", "attention") else "")
-                + str(item["ctx"]["error"])
-            )
+            clauses.append((f"{key}: " if key not in ("", *Config.model_fields) else "") + str(item["ctx"]["error"]))
         elif item["type"] == "extra_forbidden":
             clauses.append(f"{key}: no such key")
         elif item["type"] == "missing":

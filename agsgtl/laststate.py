@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,9 @@ class LastState:
 
 
 def require_own_checkpoint(folder: TrialFolder, outcome_hash: str) -> None:
-    """Refuses a folder with the checkpoint of another trial; a damaged one is left for the trial to set aside.
+    """Refuses a folder with the checkpoint of another trial, before anything is written there.
+
+    A damaged one is left for the trial to set aside.
 
     Raises:
         UserError: the checkpoint is of a trial with another hash.
@@ -76,11 +77,11 @@ def require_own_checkpoint(folder: TrialFolder, outcome_hash: str) -> None:
     file = folder.checkpoint / LAST
     if not file.exists():
         return
-    facts = None
-    with suppress(UserError):
+    try:
         _, facts = checkpoint.load(file)
-    if facts is not None:
-        _require_same(file, facts, outcome_hash)
+    except UserError:
+        return
+    _require_same(file, facts, outcome_hash)
 
 
 def _require_same(file: Path, facts: Mapping[str, Any], outcome_hash: str) -> None:

@@ -27,7 +27,7 @@ from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
 from agsgtl.durable import NotWritable
 from agsgtl.errors import Diverged, Interrupted, TimedOut, UserError
-from agsgtl.laststate import LastState, require_own_checkpoint
+from agsgtl.laststate import LastState
 from agsgtl.provenance import Stopwatch, versions
 from agsgtl.reporting.ledger import Attempt, TrialFolder
 from agsgtl.reporting.record import Ask, Identity, Reason, Record, SelectionRule, Setup, Status, outcome_hash
@@ -88,11 +88,6 @@ def make_ask(values: Mapping[str, Value], pair: DomainPair, setup: Setup, **samp
         trainer_version=TRAINER_VERSION,
         **sampling,
     )
-
-
-def require_same_trial(folder: TrialFolder, config: Config, pair: DomainPair, setup: Setup) -> None:
-    """Refuses a folder with another trial's checkpoint before anything is written there; raises UserError."""
-    require_own_checkpoint(folder, hash_of(config, pair, setup))
 
 
 def hash_of(config: Config, pair: DomainPair, setup: Setup) -> str:

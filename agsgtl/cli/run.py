@@ -37,8 +37,9 @@ def run(
 ) -> int:
     """Train one trial here and now; no test label is opened."""
     from agsgtl.data.pairing import load_pair
+    from agsgtl.laststate import require_own_checkpoint
     from agsgtl.training.methods import method as find_method
-    from agsgtl.trial import Place, debug_setup, require_same_trial, run_trial
+    from agsgtl.trial import Place, debug_setup, hash_of, run_trial
 
     find_method(method, "--method")
     if select not in RULES:
@@ -51,7 +52,7 @@ def run(
         raise UserError(f"--out {folder.path}: holds a finished trial already; choose another folder")
     seeds = Seeds(labels=seed, init=seed if init_seed is None else init_seed)
     setup = debug_setup(the_pair, config, method, seeds, select)  # type: ignore[arg-type]
-    require_same_trial(folder, config, the_pair, setup)
+    require_own_checkpoint(folder, hash_of(config, the_pair, setup))
     with _LiveLine() as line:
         place = Place(folder, folder.path.parent / "pretrained", line.show, raises=use_pdb)
         try:
