@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agsgtl.errors import Diverged
-from agsgtl.evaluation.selection import confusion_counts, labelled_metrics, negative_entropy, on_host, score_of
-from agsgtl.reporting.record import SeedOutcome, SelectionRule
+from agsgtl.evaluation.selection import (
+    confusion_counts,
+    labelled_metrics,
+    negative_entropy,
+    on_host,
+    score_of,
+    true_class_probability,
+)
+from agsgtl.reporting.record import READ_TARGET_LABELS, SeedOutcome, SelectionRule
 from agsgtl.seeds import Seeds
 from agsgtl.training import checkpoint
 from agsgtl.training.checkpoint import Tensors
@@ -134,10 +141,11 @@ def losses_and_score(training: Training, losses: Losses, select: SelectionRule) 
 def judged_by(training: Training, select: SelectionRule) -> tuple[Tensor, Tensor]:
     """The logits (n, K) by which a training as it stands is judged, and what its score is read off, on its device."""
     inputs = training.inputs
-    if select == "target_validation":
+    if select in READ_TARGET_LABELS:
         labelled = inputs.target_validation
         logits = training.target_logits_at(labelled.pixels)
-        return logits, confusion_counts(logits, labelled.labels)
+        read_off = confusion_counts if select == "target_validation" else true_class_probability
+        return logits, read_off(logits, labelled.labels)
     if select == "source_validation":
         labelled = inputs.source_validation
         logits = at_pixels(training.source_logits(), labelled.pixels)

@@ -30,7 +30,17 @@ from agsgtl.errors import Diverged, Interrupted, TimedOut, UserError
 from agsgtl.laststate import LastState
 from agsgtl.provenance import Stopwatch, versions
 from agsgtl.reporting.ledger import Attempt, TrialFolder
-from agsgtl.reporting.record import Ask, Identity, Reason, Record, SelectionRule, Setup, Status, outcome_hash
+from agsgtl.reporting.record import (
+    READ_TARGET_LABELS,
+    Ask,
+    Identity,
+    Reason,
+    Record,
+    SelectionRule,
+    Setup,
+    Status,
+    outcome_hash,
+)
 from agsgtl.seedrun import SeedRun
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION
@@ -173,8 +183,8 @@ def _train(
     config: Config, pair: DomainPair, setup: Setup, place: Place, attempt: Attempt | None
 ) -> tuple[Status, list[SeedRun]]:
     _prepare_process(config)
-    if setup.select == "target_validation" and not config.labels.validation_per_class:
-        raise UserError("select target_validation needs labels.validation_per_class of at least 1, got 0")
+    if setup.select in READ_TARGET_LABELS and not config.labels.validation_per_class:
+        raise UserError(f"select {setup.select} needs labels.validation_per_class of at least 1, got 0")
     runs = [_start_seed(config, pair, setup, seeds, place) for seeds in setup.seeds]
     last = LastState(attempt, hash_of(config, pair, setup))
     epoch, epochs, started = last.restore(runs), runs[0].training.epochs, time.monotonic()

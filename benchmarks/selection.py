@@ -8,7 +8,7 @@ drawn for training or validation by that seed, averaged over the classes that ha
 pixels a class, or no label at all.
 
     validation_f1           macro F1 on the validation pixels: `search.select: target_validation`
-    validation_probability  mean softmax probability of their true class
+    validation_probability  mean softmax probability of their true class: `search.select: target_probability`
     validation_likelihood   minus their cross entropy
     negative_entropy        minus the mean entropy at unlabelled pixels
     agreement               part of all pixels whose class is the same in all eight orientations of the scene

@@ -15,13 +15,15 @@ from quick import quick_config
 import agsgtl.laststate
 from agsgtl.config import configure, flatten
 from agsgtl.data.pairing import DomainPair
+from agsgtl.models.networks import build_segmenter
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.record import Record, Setup
 from agsgtl.seedrun import SeedRun
 from agsgtl.seeds import Seeds
+from agsgtl.training import checkpoint
 from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.training.methods import METHODS
-from agsgtl.trial import Place, debug_setup, run_trial
+from agsgtl.trial import Place, debug_setup, run_trial, source_inputs
 
 
 def setup_of(pair: DomainPair, method: str = "agsgtl", **changes: object) -> Setup:
@@ -144,6 +146,34 @@ def test_an_unsupervised_rule_never_looks_at_target_validation(tiny_pair: Domain
     without = quick_config(adapt__keep="best_validation", labels__validation_per_class=0)
     assert run_trial(without, scrambled, setup).outcomes[0].score == record.outcomes[0].score
     assert run_trial(without, scrambled, setup).outcomes[0].epoch == record.outcomes[0].epoch
+
+
+def test_the_probability_rule_scores_the_weights_that_it_keeps(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    config = quick_config(adapt__keep="best_validation")
+    record = run_trial(
+        config, tiny_pair, setup_of(tiny_pair, select="target_probability"), Place(TrialFolder(tmp_path))
+    )
+    (outcome,) = record.outcomes
+    assert outcome.score == outcome.best_score == record.score
+
+    inputs = source_inputs(config, tiny_pair, Seeds(labels=0, init=0))
+    segmenter = build_segmenter(config, inputs.target_cube.shape[1], tiny_pair.classes, seed=1).eval()
+    weights, _ = checkpoint.load(tmp_path / "checkpoint" / "best.safetensors")
+    segmenter.load_state_dict(checkpoint.under("0", weights))
+    with torch.no_grad():
+        probabilities = segmenter(inputs.target_cube)[0].flatten(1).softmax(dim=0)
+    validation = inputs.target_validation
+    expected = probabilities[validation.labels, validation.pixels].mean().item()
+    assert outcome.score == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["target_validation", "target_probability"])
+def test_a_rule_that_reads_target_labels_needs_some(tiny_pair: DomainPair, rule: str) -> None:
+    record = run_trial(quick_config(labels__validation_per_class=0), tiny_pair, setup_of(tiny_pair, select=rule))
+    assert (record.reason, record.message) == (
+        "bad_input",
+        f"select {rule} needs labels.validation_per_class of at least 1, got 0",
+    )
 
 
 def test_a_score_below_the_cutoff_prunes_at_that_epoch(tiny_pair: DomainPair, tmp_path: Path) -> None:

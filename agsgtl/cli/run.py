@@ -17,10 +17,9 @@ from rich.live import Live
 from agsgtl.config import AUTHORS_SETTINGS, configure, parse_overrides
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.reporting.ledger import TrialFolder
-from agsgtl.reporting.record import Record
+from agsgtl.reporting.record import SELECTION_RULES, Record
 from agsgtl.seeds import Seeds
 
-RULES = ("target_validation", "source_validation", "target_entropy")
 FAILED_TRIAL = 2
 INTERRUPTED = 130
 
@@ -31,7 +30,9 @@ def run(
     settings: Annotated[list[str] | None, typer.Option("--set", help="path=value, as often as wanted.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws the labelled pixels and the first weights.")] = 0,
     init_seed: Annotated[int | None, typer.Option(min=0, help="Another seed for the weights; default: --seed.")] = None,
-    select: Annotated[str, typer.Option(help="The selection rule: " + ", ".join(RULES) + ".")] = "target_validation",
+    select: Annotated[
+        str, typer.Option(help="The selection rule: " + ", ".join(SELECTION_RULES) + ".")
+    ] = "target_validation",
     out: Annotated[Path | None, typer.Option(help="The trial's folder; one with a checkpoint is gone on from.")] = None,
     use_pdb: Annotated[bool, typer.Option("--pdb", help="Open the debugger where the trial fails.")] = False,
 ) -> int:
@@ -42,8 +43,8 @@ def run(
     from agsgtl.trial import Place, debug_setup, hash_of, run_trial
 
     find_method(method, "--method")
-    if select not in RULES:
-        raise UserError(f"--select {select}: is no selection rule; {did_you_mean(select, RULES)}")
+    if select not in SELECTION_RULES:
+        raise UserError(f"--select {select}: is no selection rule; {did_you_mean(select, SELECTION_RULES)}")
     the_pair = load_pair(pair)
     authors = AUTHORS_SETTINGS[the_pair.authors_settings] if method == "paper" else {}
     config = configure(authors, parse_overrides(settings or []), origin="--set")
@@ -51,7 +52,7 @@ def run(
     if folder.has_record():
         raise UserError(f"--out {folder.path}: holds a finished trial already; choose another folder")
     seeds = Seeds(labels=seed, init=seed if init_seed is None else init_seed)
-    setup = debug_setup(the_pair, config, method, seeds, select)  # type: ignore[arg-type]
+    setup = debug_setup(the_pair, config, method, seeds, select)
     require_own_checkpoint(folder, hash_of(config, the_pair, setup))
     with _LiveLine() as line:
         place = Place(folder, folder.path.parent / "pretrained", line.show, raises=use_pdb)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,7 +16,11 @@ from agsgtl.seeds import Seeds
 
 SCHEMA_VERSION = 1
 
-SelectionRule = Literal["target_validation", "source_validation", "target_entropy"]
+SelectionRule = Literal["target_validation", "target_probability", "source_validation", "target_entropy"]
+SELECTION_RULES: Final[tuple[SelectionRule, ...]] = get_args(SelectionRule)
+READ_TARGET_LABELS: Final[tuple[SelectionRule, ...]] = ("target_validation", "target_probability")
+"""The rules that need labelled target pixels for validation."""
+
 Kind = Literal["search", "final", "confirm", "run"]
 Status = Literal["complete", "pruned", "failed"]
 Reason = Literal["diverged", "out_of_memory", "bad_input", "interrupted", "node_lost", "timeout", "error"]

@@ -15,6 +15,7 @@ from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair, load_pair
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import OWN_FOLDERS
+from agsgtl.reporting.record import READ_TARGET_LABELS
 from agsgtl.training.methods import METHODS, method
 from agsgtl.tuning.experimentfile import ExperimentFile
 from agsgtl.tuning.space import SearchSpace, load_space, require_same_ranges
@@ -190,9 +191,9 @@ def _check_whole(experiment: Experiment) -> None:
 
 def _check_selection(experiment: Experiment, base: Config) -> None:
     search, origin = experiment.file.search, experiment.origin
-    if search.select == "target_validation" and base.labels.validation_per_class < 1:
+    if search.select in READ_TARGET_LABELS and base.labels.validation_per_class < 1:
         raise UserError(
-            f"{origin}: search.select target_validation needs labels.validation_per_class of at least 1, got 0"
+            f"{origin}: search.select {search.select} needs labels.validation_per_class of at least 1, got 0"
         )
     if search.select == "target_entropy":
         terms = ("loss.entropy", "loss.unlabelled_adversarial")

@@ -37,7 +37,14 @@ SAMPLED_K = {"labels.per_class": {"type": "int", "low": 1, "high": 4}}
         ({"confirm__seeds": []}, "confirm.seeds must list different seeds"),
         ({"resources": {"gpu": 1.5}}, "resources.gpu must be a part of one GPU or a whole number"),
         ({"trial": {"runtime.threads": 2}}, "a trial computes with runtime.threads 2, but resources.cpu gives it 1"),
-        ({"trial": {"labels.validation_per_class": 0}}, "needs labels.validation_per_class of at least 1"),
+        (
+            {"trial": {"labels.validation_per_class": 0}},
+            "target_validation needs labels.validation_per_class of at least 1",
+        ),
+        (
+            {"trial": {"labels.validation_per_class": 0}, "search__select": "target_probability"},
+            "target_probability needs labels.validation_per_class of at least 1",
+        ),
         ({"trial": {"labels.per_class": 500}}, "class 'class 1' has"),
         ({"search__factors": {"labels.per_class": [3, 500]}}, "class 'class 1' has"),
     ],
