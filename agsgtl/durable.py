@@ -99,8 +99,9 @@ def move_folder(folder: Path, place: Path) -> None:
     _sync_folder(free.parent)
 
 
-def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> None:
-    """Appends one JSON line; a torn line that a crash left at the end is closed first, so that it stays alone.
+def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> bytes:
+    """Appends one JSON line, and gives its bytes, newline left out; a torn line that a crash left at the end is closed
+    first, so that it stays alone.
 
     `sync=False` spares the wait for the disk where losing the last lines in a power cut is harmless.
     """
@@ -109,10 +110,12 @@ def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> None
             lines.seek(-1, os.SEEK_END)
             if lines.read(1) != b"\n":
                 lines.write(b"\n")
-        lines.write(json_bytes(entry, indent=None))
+        line = json_bytes(entry, indent=None)
+        lines.write(line)
         lines.flush()
         if sync:
             os.fsync(lines.fileno())
+    return line.removesuffix(b"\n")
 
 
 def set_aside(path: Path) -> Path:

@@ -23,7 +23,7 @@ from agsgtl.models.weights_reader import StateDict, read_state_dicts
 from agsgtl.provenance import Stopwatch, versions
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Identity, Record, SeedOutcome, Setup
-from agsgtl.reporting.vaultlog import append_opening
+from agsgtl.reporting.vaultlog import VaultLog
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION, checkpoint
 from agsgtl.trial import make_ask
@@ -242,7 +242,7 @@ def _score(
     """Scores a run on the pair's test pool, once, after the look is in the vault's log."""
     if folder.scores():
         return
-    append_opening(ledger, folder, "confirm")
+    VaultLog(ledger).append(folder, "confirm")
     drawn = DrawnBy(config.labels.per_class, config.labels.validation_per_class, number)
     labels = vault.test_labels(pair.fingerprint, drawn)
     folder.write_scores(tuple(score_class_map(np.asarray(one), labels, pair.class_names) for one in folder.class_map()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -52,33 +52,57 @@ class Opening:
     finals: int | None = None
 
 
-def append_opening(ledger: Ledger, folder: TrialFolder, purpose: Purpose, lease: int | None = None) -> bool:
-    """Whether this call logged the look; False where this very record was opened for this purpose before.
+class VaultLog:
+    """The log, open to append to; read once, so that ten thousand looks cost as many times what one does.
 
-    The line is on disk when this returns: call it before the test labels are read. One driver calls it at a time.
+    For one driver at a time, and for a time in which no trial is asked: `search_trials` and `finals` are counted once a pair.
 
     Raises:
-        UserError: the folder holds no record, or the chain is broken.
+        UserError: the chain is broken.
     """
-    record = folder.record()
-    if record is None:
-        raise UserError(f"{folder.path}: the vault opens for finished trials only, and this one has no record.json")
-    entry = {
-        "record": folder.path.relative_to(ledger.path).as_posix(),
-        "record_sha256": file_sha256(folder.path / "record.json"),
-        "pair": record.identity.pair,
-        "pair_fingerprint": record.pair_fingerprint,
-        "purpose": purpose,
-    }
-    _cut_torn_end(ledger.vault_log)
-    openings = read_openings(ledger)
-    if any(all(getattr(opening, key) == value for key, value in entry.items()) for opening in openings):
-        return False
-    previous = _sha256(_lines(ledger.vault_log)[-1]) if openings else None
-    pair = record.identity.pair
-    asked = {"search_trials": count_asked(ledger, pair, "trials"), "finals": count_asked(ledger, pair, "finals")}
-    append_line(ledger.vault_log, {"time": time.time(), **entry, **asked, "previous": previous, "lease": lease})
-    return True
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        _cut_torn_end(ledger.vault_log)
+        openings = read_openings(ledger)
+        self._known = {_look(opening) for opening in openings}
+        self._previous = _sha256(_lines(ledger.vault_log)[-1]) if openings else None
+        self._asked: dict[str, dict[str, int]] = {}
+
+    def append(self, folder: TrialFolder, purpose: Purpose, lease: int | None = None) -> bool:
+        """Whether this call logged the look; False where this very record was opened for this purpose before.
+
+        The line is on disk when this returns: call it before the test labels are read.
+
+        Raises:
+            UserError: the folder holds no record.
+        """
+        record = folder.record()
+        if record is None:
+            raise UserError(f"{folder.path}: the vault opens for finished trials only, and this one has no record.json")
+        opening = Opening(
+            time=time.time(),
+            record=folder.path.relative_to(self._ledger.path).as_posix(),
+            record_sha256=file_sha256(folder.path / "record.json"),
+            pair=record.identity.pair,
+            pair_fingerprint=record.pair_fingerprint,
+            purpose=purpose,
+            **self._asked_on(record.identity.pair),
+            previous=self._previous,
+            lease=lease,
+        )
+        if _look(opening) in self._known:
+            return False
+        line = append_line(self._ledger.vault_log, asdict(opening))
+        self._known.add(_look(opening))
+        self._previous = _sha256(line)
+        return True
+
+    def _asked_on(self, pair: str) -> dict[str, int]:
+        if pair not in self._asked:
+            trials, finals = count_asked(self._ledger, pair, "trials"), count_asked(self._ledger, pair, "finals")
+            self._asked[pair] = {"search_trials": trials, "finals": finals}
+        return self._asked[pair]
 
 
 def read_openings(ledger: Ledger) -> list[Opening]:
@@ -128,6 +152,11 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _look(opening: Opening) -> tuple[str, ...]:
+    """What makes two openings the same look: whenever, and by whichever driver."""
+    return opening.record, opening.record_sha256, opening.pair, opening.pair_fingerprint, opening.purpose
 
 
 def _parse(line: bytes) -> Opening | None:

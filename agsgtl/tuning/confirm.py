@@ -13,7 +13,7 @@ from agsgtl.durable import move_folder
 from agsgtl.evaluation.metrics import score_class_map
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask, Identity, Origin, Record, Setup
-from agsgtl.reporting.vaultlog import Purpose, append_opening
+from agsgtl.reporting.vaultlog import Purpose, VaultLog
 from agsgtl.seeds import Seeds, derive_seed
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
@@ -108,6 +108,7 @@ def score_records(
         UserError: the pair's files have changed since the record was made, or another driver has taken over.
     """
     opened: dict[tuple[str, str, DrawnBy | None], LabelImage] = {}
+    log = VaultLog(ledger)
     scored = 0
     for folder in folders:
         record = folder.record()
@@ -115,7 +116,7 @@ def score_records(
             continue
         lease.require()
         class_maps = folder.class_map()
-        append_opening(ledger, folder, purpose, lease.number)
+        log.append(folder, purpose, lease.number)
         name = record.identity.pair
         pair = map_pair(ledger.path, name)
         scores = []

@@ -25,9 +25,9 @@ from agsgtl.yamlfile import read_yaml
 GROWING = (
     *("pairs", "search.spaces", "search.trials", "search.factors", "search.warnings"),
     *("search.finalists", "search.final_seeds"),
-    *("confirm.methods", "confirm.seeds", "confirm.inits_per_draw", "resources", "failures"),
+    *("confirm.methods", "confirm.seeds", "confirm.inits_per_draw"),
 )
-"""Keys that may change while every record keeps its meaning."""
+"""Keys of `trial`, `search` and `confirm` that may change while every record keeps its meaning."""
 
 CONFIRM_ONLY = ("confirm.paper_epochs", "confirm.winners")
 """Keys that touch confirmations alone; each of those is run again if its own configuration is another."""

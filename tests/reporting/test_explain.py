@@ -10,7 +10,7 @@ from synthetic import PAIR, write_confirm, write_experiment
 from agsgtl.errors import UserError
 from agsgtl.reporting.explain import explain_cell
 from agsgtl.reporting.ledger import Ledger
-from agsgtl.reporting.vaultlog import append_opening
+from agsgtl.reporting.vaultlog import VaultLog
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     write_confirm(tmp_path / "demo", "lda", {41: "diverged"})
     ledger = Ledger(tmp_path / "demo")
     for opened in ledger.confirmations():
-        append_opening(ledger, opened, "confirm")
+        VaultLog(ledger).append(opened, "confirm")
     return tmp_path / "demo"
 
 

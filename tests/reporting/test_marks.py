@@ -10,7 +10,7 @@ from synthetic import PAIR, write_confirm, write_experiment, write_search
 from agsgtl.reporting.cells import AVERAGE, Table
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.table import build_table
-from agsgtl.reporting.vaultlog import append_opening
+from agsgtl.reporting.vaultlog import VaultLog
 
 SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)
 
@@ -103,7 +103,7 @@ def test_the_note_counts_looks_and_those_before_an_extension(tmp_path: Path) -> 
     write_confirm(folder, "lda", {41: 0.5, 50: 0.6})
     ledger = Ledger(folder)
     for opened in ledger.confirmations():
-        append_opening(ledger, opened, "confirm")
+        VaultLog(ledger).append(opened, "confirm")
     note = " ".join(build_table([folder]).note)
     assert "2 distinct records, by a log whose chain of hashes is whole; looks before a search" in note
     assert "was extended: 0." in note

@@ -11,15 +11,17 @@ from synthetic import write_confirm, write_search
 from agsgtl.durable import move_folder
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from agsgtl.reporting.vaultlog import append_opening, read_looks, read_openings
+from agsgtl.reporting.vaultlog import VaultLog, read_looks, read_openings
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path / "demo")
     write_confirm(ledger.path, "lda", {41: None, 50: None, 61: None})
+    log = VaultLog(ledger)
     for folder in ledger.confirmations():
-        assert append_opening(ledger, folder, "confirm")
+        assert log.append(folder, "confirm")
+        assert not log.append(folder, "confirm")
     return ledger
 
 
@@ -34,8 +36,8 @@ def test_every_look_is_one_line_of_a_chain(opened: Ledger) -> None:
 
 def test_the_same_look_is_logged_once_and_another_purpose_again(opened: Ledger) -> None:
     first = next(opened.confirmations())
-    assert not append_opening(opened, first, "confirm")
-    assert append_opening(opened, first, "evaluate")
+    assert not VaultLog(opened).append(first, "confirm")
+    assert VaultLog(opened).append(first, "evaluate")
     assert len(read_openings(opened)) == 4
 
 
@@ -54,7 +56,7 @@ def test_a_harmed_chain_is_an_error(opened: Ledger, harm: str) -> None:
     with pytest.raises(UserError, match="chain of hashes is broken"):
         read_openings(opened)
     with pytest.raises(UserError, match="chain of hashes is broken"):
-        append_opening(opened, next(opened.confirmations()), "evaluate")
+        VaultLog(opened).append(next(opened.confirmations()), "evaluate")
 
 
 def test_a_torn_last_line_is_set_right_by_the_next_look(opened: Ledger) -> None:
@@ -62,19 +64,19 @@ def test_a_torn_last_line_is_set_right_by_the_next_look(opened: Ledger) -> None:
     opened.vault_log.write_bytes(whole[:-20])
     assert len(read_openings(opened)) == 2
     last = list(opened.confirmations())[-1]
-    assert append_opening(opened, last, "confirm")
+    assert VaultLog(opened).append(last, "confirm")
     assert [opening.record[-2:] for opening in read_openings(opened)] == ["41", "50", "61"]
 
 
 def test_a_line_that_lost_only_its_newline_still_counts(opened: Ledger) -> None:
     opened.vault_log.write_bytes(opened.vault_log.read_bytes()[:-1])
-    assert append_opening(opened, next(opened.confirmations()), "evaluate")
+    assert VaultLog(opened).append(next(opened.confirmations()), "evaluate")
     assert len(read_openings(opened)) == 4
 
 
 def test_the_vault_opens_for_finished_trials_only(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="finished trials only"):
-        append_opening(Ledger(tmp_path), TrialFolder(tmp_path / "confirm/x"), "confirm")
+        VaultLog(Ledger(tmp_path)).append(TrialFolder(tmp_path / "confirm/x"), "confirm")
 
 
 def test_no_log_means_no_looks(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_what_is_asked_after_a_look_is_counted(tmp_path: Path, later: str) -> No
     write_search(ledger.path, "agsgtl", [0.5, 0.6])
     write_confirm(ledger.path, "lda", {41: None, 50: None})
     for folder in ledger.confirmations():
-        append_opening(ledger, folder, "confirm")
+        VaultLog(ledger).append(folder, "confirm")
     assert read_looks(ledger).before_extension == 0
     (ledger.path / later).mkdir(parents=True)
     assert read_looks(ledger).before_extension == 2
@@ -97,7 +99,7 @@ def test_a_search_set_aside_and_begun_anew_after_a_look_is_counted(tmp_path: Pat
     ledger = Ledger(tmp_path / "demo")
     write_search(ledger.path, "agsgtl", [0.5, 0.6])
     write_confirm(ledger.path, "lda", {41: None})
-    append_opening(ledger, next(ledger.confirmations()), "confirm")
+    VaultLog(ledger).append(next(ledger.confirmations()), "confirm")
     move_folder(ledger.path / "agsgtl/toy/a_to_b/3", ledger.path / "superseded/agsgtl/toy/a_to_b/3")
     assert read_looks(ledger).before_extension == 0
     write_search(ledger.path, "agsgtl", [0.5, 0.6])
