@@ -197,8 +197,12 @@ def _said_clearly(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
+    except FileExistsError as error:
+        raise NotWritable(
+            f"{path}: cannot be written: {path.parent} is a file, not a folder; choose another"
+        ) from error
     except OSError as error:
-        if isinstance(error, FileExistsError) or error.errno is None:
+        if error.errno is None:
             raise
         raise NotWritable(
             f"{path}: cannot be written: {os.strerror(error.errno)}; nothing that was there is lost"
@@ -208,12 +212,17 @@ def _said_clearly(path: Path) -> Iterator[None]:
 def _write_exclusively(path: Path, content: bytes) -> bool:
     """`write_once` without hard links: the name is taken first, so a crash may leave it with half its content."""
     try:
-        with open(path, "xb") as file:
+        file = open(path, "xb")  # noqa: SIM115 - the name is taken here, and given back below where it cannot be filled
+    except FileExistsError:
+        return False
+    try:
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError:
-        return False
+    except OSError:
+        path.unlink()
+        raise
     return True
 
 

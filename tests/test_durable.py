@@ -162,6 +162,24 @@ def test_a_guard_keeps_the_second_out_until_the_first_is_gone(tmp_path: Path) ->
         pass
 
 
+def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "t.md").touch()
+    with pytest.raises(NotWritable, match=r"t\.md is a file, not a folder; choose another"):
+        replace_bytes(tmp_path / "t.md" / "table.md", b"")
+
+
+@pytest.mark.usefixtures("no_links")
+def test_without_hard_links_a_full_disk_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(durable, "_write_synced", lambda path, content: path.write_bytes(content))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NotWritable, match="No space left on device"):
+        write_once(tmp_path / "record.json", b"{}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_guard_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotWritable, match="cannot be written"), exclusively(tmp_path / "file" / "below" / "guard"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from agsgtl.errors import UserError
 
 Tensors = dict[str, Tensor]
 
+_CHECKSUM = "crc32"
+"""Among the facts, since a second entry of safetensors' metadata would come in any order."""
+
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], sync: bool = True) -> None:
     """Writes tensors and JSON-like facts to one file, in the place of an earlier one; `sync` waits for the disk."""
     plain = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    content = to_bytes(plain, {"facts": json.dumps(facts)})
+    content = to_bytes(plain, {"facts": json.dumps({**facts, _CHECKSUM: _crc32(plain)})})
     replace_bytes(path, content, sync)  # by our own hand: `save_file` calls a full disk an error of safetensors
 
 
@@ -34,9 +38,20 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            if facts.pop(_CHECKSUM, None) not in (None, _crc32(tensors)):  # None: from before there were any
+                raise ValueError("its numbers are not those that were written")
+            return tensors, facts
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: is no checkpoint of ours ({error}); remove it to train again") from None
+
+
+def _crc32(tensors: Mapping[str, Tensor]) -> str:
+    """Tells a file whose end a power cut left as zeros: safetensors checks lengths alone."""
+    checksum = 0
+    for name in sorted(tensors):
+        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:

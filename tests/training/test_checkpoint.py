@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from agsgtl.durable import NotWritable
+from agsgtl.errors import UserError
 from agsgtl.training import checkpoint
 
 
@@ -16,6 +18,20 @@ def test_tensors_and_facts_come_back(tmp_path: Path) -> None:
     found, facts = checkpoint.load(tmp_path / "one.safetensors")
     assert facts == {"epoch": 2}
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+
+
+def test_an_end_that_a_power_cut_left_as_zeros_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "last.safetensors"
+    checkpoint.save(file, {"weight": torch.ones(1000)}, {"epoch": 1})
+    content = file.read_bytes()
+    file.write_bytes(content[:-400] + bytes(400))
+    with pytest.raises(UserError, match=r"last\.safetensors: is no checkpoint of ours \(its numbers are not those"):
+        checkpoint.load(file)
+
+
+def test_a_file_from_before_checksums_is_read(tmp_path: Path) -> None:
+    save_file({"weight": torch.ones(3)}, tmp_path / "old.safetensors", {"facts": '{"epoch": 1}'})
+    assert checkpoint.load(tmp_path / "old.safetensors")[1] == {"epoch": 1}
 
 
 def test_a_full_disk_is_no_error_of_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
