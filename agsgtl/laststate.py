@@ -18,7 +18,9 @@ CHECKPOINT_EVERY_S = 20.0
 """Seconds between checkpoints: the most that a killed trial repeats."""
 
 LAST, BEST = "last.safetensors", "best.safetensors"
-"""In a trial's folder `checkpoint`: all that going on needs, and the kept weights alone."""
+"""In a trial's folder `checkpoint`: all that going on needs; and the kept weights, by seed, with what trained beside them."""
+BESIDE = "beside"
+"""Before the seed, in the names of the latter."""
 
 
 class LastState:
@@ -62,6 +64,7 @@ class LastState:
         facts = {"epoch": epoch, "outcome_hash": self.outcome_hash, "runs": [run.facts() for run in runs]}
         checkpoint.save(self.file, _of_all(runs, SeedRun.tensors), facts, sync=False)
         kept = _of_all(runs, SeedRun.kept_weights)
+        kept |= checkpoint.prefixed(BESIDE, _of_all(runs, SeedRun.networks_beside))
         checkpoint.save(self.best, kept, {"epochs": [run.epoch for run in runs]}, sync=keeps)
         self.saved_at = time.monotonic()
 

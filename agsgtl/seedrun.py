@@ -43,6 +43,7 @@ class SeedRun:
     best_epoch: int = 0
     kept_value: float = -math.inf
     kept: Tensors = field(default_factory=dict)
+    kept_beside: Tensors = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
     latest_losses: dict[str, float] = field(default_factory=dict)
 
@@ -69,7 +70,8 @@ class SeedRun:
             raise Diverged(f"epoch {epoch}: the cross entropy on the target's training pixels is not finite")
         if value > self.kept_value:
             self.kept_value, self.epoch, self.score, self.losses = value, epoch, score, dict(losses)
-            self.kept = {} if self.keep == "last" else self.training.weights()
+            if self.keep != "last":
+                self.kept, self.kept_beside = self.training.weights(), self.training.beside()
 
     def _value_to_keep(self, score: float, epoch: int) -> float:
         """The epoch with the highest of these is the one that counts."""
@@ -112,9 +114,17 @@ class SeedRun:
         """The weights that count so far."""
         return self.kept or self.training.weights()
 
+    def networks_beside(self) -> Tensors:
+        """What trained beside those weights when they were kept."""
+        return self.kept_beside if self.kept else self.training.beside()
+
     def tensors(self) -> Tensors:
-        """The training's state and the kept weights."""
-        return checkpoint.prefixed("state", self.training.state()) | checkpoint.prefixed("kept", self.kept)
+        """The training's state and what is kept."""
+        return {
+            **checkpoint.prefixed("state", self.training.state()),
+            **checkpoint.prefixed("kept", self.kept),
+            **checkpoint.prefixed("kept_beside", self.kept_beside),
+        }
 
     def facts(self) -> dict[str, Any]:
         """The rest of what going on needs, as JSON; infinities are spelled out."""
@@ -124,7 +134,7 @@ class SeedRun:
     def restore(self, tensors: Tensors, facts: Mapping[str, Any]) -> None:
         """Goes on from such tensors and facts."""
         self.training.load_state(checkpoint.under("state", tensors))
-        self.kept = checkpoint.under("kept", tensors)
+        self.kept, self.kept_beside = checkpoint.under("kept", tensors), checkpoint.under("kept_beside", tensors)
         for name, value in facts.items():
             setattr(self, name, _with_infinity(value))
 

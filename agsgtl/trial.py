@@ -205,7 +205,7 @@ def _train(
         if place.should_stop():
             last.save(runs, epoch)
             raise Interrupted(f"stopped after epoch {epoch}")
-        if time.monotonic() - started > place.timeout_s:
+        if time.monotonic() - started > place.timeout_s and not all(run.is_finished for run in runs):
             raise TimedOut(f"epoch {epoch} of {epochs} ended after the {place.timeout_s:g} s that a trial may take")
         last.save_if_due(runs, epoch)
     last.save(runs, epoch, keeps=True)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import subprocess
@@ -13,7 +12,7 @@ import torch
 from quick import quick_config
 
 import agsgtl.laststate
-from agsgtl.config import configure, flatten
+from agsgtl.config import Config, configure, flatten
 from agsgtl.data.pairing import DomainPair
 from agsgtl.models.networks import build_segmenter
 from agsgtl.reporting.ledger import TrialFolder
@@ -130,22 +129,50 @@ def test_keep_chooses_epoch_score_and_weights_together(keep: str, kept: int) -> 
         def weights(self) -> dict[str, torch.Tensor]:
             return {"epoch": torch.tensor(self.epoch)}
 
+        def beside(self) -> dict[str, torch.Tensor]:
+            return {"discriminator.epoch": torch.tensor(self.epoch)}
+
     run = SeedRun(Seeds(labels=0, init=0), Scripted(), keep)
     for epoch in (1, 2, 3, 4):
         run.training.epoch = epoch
         run.judge(epoch, {}, scores[epoch - 1])
     assert (run.epoch, run.score, run.kept_weights()["epoch"].item()) == (kept, scores[kept - 1], kept)
+    assert run.networks_beside()["discriminator.epoch"].item() == kept
     assert (run.best_score, run.best_epoch) == (0.8, 2)
 
 
-def test_an_unsupervised_rule_never_looks_at_target_validation(tiny_pair: DomainPair) -> None:
-    config = quick_config(adapt__keep="best_validation")
-    scrambled = dataclasses.replace(tiny_pair, development_labels=tiny_pair.development_labels.copy())
-    setup = setup_of(tiny_pair, select="source_validation")
-    record = run_trial(config, tiny_pair, setup)
-    without = quick_config(adapt__keep="best_validation", labels__validation_per_class=0)
-    assert run_trial(without, scrambled, setup).outcomes[0].score == record.outcomes[0].score
-    assert run_trial(without, scrambled, setup).outcomes[0].epoch == record.outcomes[0].epoch
+@pytest.mark.parametrize("rule", ["source_validation", "target_entropy"])
+def test_a_rule_without_target_labels_needs_no_validation_pixel(tiny_pair: DomainPair, rule: str) -> None:
+    """It gives the same score and keeps the same epoch whether there are any or not."""
+    setup = setup_of(tiny_pair, select=rule)
+    kept = [
+        run_trial(
+            quick_config(adapt__keep="best_validation", labels__validation_per_class=count), tiny_pair, setup
+        ).outcomes[0]
+        for count in (0, 1)
+    ]
+    assert kept[0].score == kept[1].score
+    assert kept[0].epoch == kept[1].epoch
+    assert kept[0].validation == {}
+
+
+def test_the_entropy_rule_reads_every_pixel_outside_the_training_labels(tiny_pair: DomainPair, tmp_path: Path) -> None:
+    config = quick_config(adapt__keep="last")
+    record = run_trial(config, tiny_pair, setup_of(tiny_pair, select="target_entropy"), Place(TrialFolder(tmp_path)))
+    inputs = source_inputs(config, tiny_pair, Seeds(labels=0, init=0))
+    probabilities = kept_probabilities(tmp_path, config, tiny_pair)[:, inputs.unlabelled]
+    expected = (probabilities * probabilities.log()).sum(dim=0).mean().item()
+    assert record.score == pytest.approx(expected, abs=1e-5)
+
+
+def kept_probabilities(folder: Path, config: Config, pair: DomainPair) -> torch.Tensor:
+    """The softmax (K, pixels) of the target scene by the plain network with a trial's kept weights."""
+    inputs = source_inputs(config, pair, Seeds(labels=0, init=0))
+    segmenter = build_segmenter(config, inputs.bands, pair.classes, seed=1).eval()
+    weights, _ = checkpoint.load(folder / "checkpoint" / "best.safetensors")
+    segmenter.load_state_dict(checkpoint.under("0", weights))
+    with torch.no_grad():
+        return segmenter(inputs.target_cube)[0].flatten(1).softmax(dim=0)
 
 
 def test_the_probability_rule_scores_the_weights_that_it_keeps(tiny_pair: DomainPair, tmp_path: Path) -> None:
@@ -156,13 +183,8 @@ def test_the_probability_rule_scores_the_weights_that_it_keeps(tiny_pair: Domain
     (outcome,) = record.outcomes
     assert outcome.score == outcome.best_score == record.score
 
-    inputs = source_inputs(config, tiny_pair, Seeds(labels=0, init=0))
-    segmenter = build_segmenter(config, inputs.target_cube.shape[1], tiny_pair.classes, seed=1).eval()
-    weights, _ = checkpoint.load(tmp_path / "checkpoint" / "best.safetensors")
-    segmenter.load_state_dict(checkpoint.under("0", weights))
-    with torch.no_grad():
-        probabilities = segmenter(inputs.target_cube)[0].flatten(1).softmax(dim=0)
-    validation = inputs.target_validation
+    validation = source_inputs(config, tiny_pair, Seeds(labels=0, init=0)).target_validation
+    probabilities = kept_probabilities(tmp_path, config, tiny_pair)
     expected = probabilities[validation.labels, validation.pixels].mean().item()
     assert outcome.score == pytest.approx(expected, abs=1e-5)
 
@@ -184,7 +206,11 @@ def test_a_score_below_the_cutoff_prunes_at_that_epoch(tiny_pair: DomainPair, tm
 
 
 def test_a_score_at_the_cutoff_goes_on(tiny_pair: DomainPair) -> None:
-    assert run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, cutoffs={2: 0.0})).status == "complete"
+    scores: list[float] = []
+    run_trial(
+        quick_config(), tiny_pair, setup_of(tiny_pair), Place(on_report=lambda report: scores.append(report["score"]))
+    )
+    assert run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, cutoffs={2: scores[1]})).status == "complete"
 
 
 def test_logits_that_are_not_finite_are_no_class(tiny_pair: DomainPair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +271,11 @@ def test_a_trial_that_takes_too_long_times_out(tiny_pair: DomainPair, tmp_path: 
     record = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(TrialFolder(tmp_path), timeout_s=1e-9))
     assert (record.status, record.reason) == ("failed", "timeout")
     assert "epoch 1 of 4 ended after the 1e-09 s that a trial may take" in record.message
+
+
+def test_a_trial_that_is_over_when_its_time_is_up_is_complete(tiny_pair: DomainPair) -> None:
+    config = quick_config(adapt__epochs=1)
+    assert run_trial(config, tiny_pair, setup_of(tiny_pair), Place(timeout_s=1e-9)).status == "complete"
 
 
 def test_a_trial_that_is_told_to_stop_saves_and_goes_on_later(tiny_pair: DomainPair, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 import typer
 
 from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure, flatten
@@ -13,11 +14,12 @@ from agsgtl.data.mapped import map_pair
 from agsgtl.data.normalisation import fit_scaling
 from agsgtl.data.pairing import DomainPair, load_pair
 from agsgtl.data.vault import DrawnBy, LabelVault
+from agsgtl.durable import exclusively
 from agsgtl.errors import UserError
 from agsgtl.evaluation.mapfiles import write_maps
 from agsgtl.evaluation.metrics import score_class_map
 from agsgtl.evaluation.predict import TILE, Predictor, linear_predictor, network_predictor, predict_scene
-from agsgtl.laststate import BEST, LAST
+from agsgtl.laststate import BESIDE, BEST, LAST
 from agsgtl.models.authors_weights import NetworkSizes, from_authors, read_sizes
 from agsgtl.models.weights_reader import StateDict, read_state_dicts
 from agsgtl.provenance import Stopwatch, versions
@@ -30,6 +32,8 @@ from agsgtl.trial import make_ask
 
 AUTHORS_METHOD = "authors"
 """The name under which the authors' runs stand in tables."""
+ADVERSARIAL = ("agsgtl", "paper")
+"""The methods of ours that train a discriminator."""
 AUTHORS_SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)
 """Numbers of the ten runs: the seeds of the authors' later code; those of the published weights are not known."""
 AUTHORS_PER_CLASS = {"houston": 9, "botswana": 10, "c2seg_ab": 10}
@@ -95,14 +99,15 @@ def import_weights(
     predictors = [_predictor(config, of_pair, *weights, file) for weights in zip(segmenters, judges, strict=True)]
     ledger, vault = Ledger(results), LabelVault(pair, root)
     scaling = fit_scaling(of_pair, config.data.normalisation)[1]
-    for number, predictor, *weights in zip(AUTHORS_SEEDS, predictors, segmenters, judges, strict=False):
-        folder = _write_run(ledger, config, of_pair, number, (weights[0], weights[1]))
-        if not folder.has_record():
-            watch = Stopwatch("cpu", attempt=1)
-            folder.write_class_map(predict_scene(predictor, of_pair.target_cube, scaling).class_map[None])
-            folder.write_record(_record(config, of_pair, number, watch, results.name))
-        _score(ledger, folder, vault, of_pair, config, number)
-        typer.echo(str(folder.path))
+    with exclusively(results / ".import.guard"):  # the vault's log has one writer at a time
+        for number, predictor, *weights in zip(AUTHORS_SEEDS, predictors, segmenters, judges, strict=False):
+            folder = _write_run(ledger, config, of_pair, number, (weights[0], weights[1]))
+            if not folder.has_record():
+                watch = Stopwatch("cpu", attempt=1)
+                folder.write_class_map(predict_scene(predictor, of_pair.target_cube, scaling).class_map[None])
+                folder.write_record(_record(config, of_pair, number, watch, results.name))
+            _score(ledger, folder, vault, of_pair, config, number)
+            typer.echo(str(folder.path))
 
 
 def load_predictor(folder: TrialFolder, record: Record, pair: DomainPair, seed: int) -> Predictor:
@@ -116,17 +121,27 @@ def load_predictor(folder: TrialFolder, record: Record, pair: DomainPair, seed: 
         raise UserError(
             f"{file}: the weights are not there; only complete trials keep theirs, and losers' may be cleaned away"
         )
-    weights = checkpoint.under(str(seed), checkpoint.load(file)[0])
+    tensors, _ = checkpoint.load(file)
+    weights = checkpoint.under(str(seed), tensors)
     if not weights:
         raise UserError(
             f"{file}: holds no weights of seed {seed}; --seed counts the record's {len(record.outcomes)} seeds from 0"
         )
     if "coefficients" in weights:
         return linear_predictor(weights)
-    last = folder.checkpoint / LAST
-    state = checkpoint.load(last)[0] if last.exists() else {}
+    discriminator = checkpoint.under(f"{BESIDE}.{seed}.discriminator", tensors)
+    if not discriminator and record.outcomes[seed].epoch == record.outcomes[seed].epochs:
+        discriminator = _last_discriminator(folder, seed)
     config = configure(record.config, origin=str(folder.path / "record.json"))
-    return _predictor(config, pair, weights, checkpoint.under(f"{seed}.state.discriminator", state), file)
+    if not discriminator and record.identity.method in ADVERSARIAL and config.attention.discriminator:
+        typer.echo(f"no attention map: {file} holds no discriminator of the epoch that was kept", err=True)
+    return _predictor(config, pair, weights, discriminator, file)
+
+
+def _last_discriminator(folder: TrialFolder, seed: int) -> StateDict:
+    """The discriminator of the last epoch, which records have that were made before the kept epoch's was kept too."""
+    last = folder.checkpoint / LAST
+    return checkpoint.under(f"{seed}.state.discriminator", checkpoint.load(last)[0]) if last.exists() else {}
 
 
 def _predictor(config: Config, pair: DomainPair, weights: StateDict, discriminator: StateDict, file: Path) -> Predictor:
@@ -207,13 +222,17 @@ def _write_run(
     there = folder.ask()
     if there is not None and there.config_hash != ask.config_hash:
         raise UserError(f"{folder.path}: holds weights for other data or settings; name another folder with --results")
-    folder.write_ask(ask)
     segmenter, discriminator = (from_authors(part) for part in weights)
-    checkpoint.save(folder.checkpoint / BEST, checkpoint.prefixed("0", segmenter), {"epochs": [0]})
-    if discriminator:
-        state = checkpoint.prefixed("0.state.discriminator", discriminator)
-        checkpoint.save(folder.checkpoint / LAST, state, {"epoch": 0})
+    file, ours = folder.checkpoint / BEST, checkpoint.prefixed("0", segmenter)
+    if file.exists() and not _are_same(checkpoint.under("0", checkpoint.load(file)[0]), segmenter):
+        raise UserError(f"{folder.path}: holds the weights of another file; name another folder with --results")
+    folder.write_ask(ask)
+    checkpoint.save(file, ours | checkpoint.prefixed(f"{BESIDE}.0.discriminator", discriminator), {"epochs": [0]})
     return folder
+
+
+def _are_same(one: StateDict, other: StateDict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def _record(config: Config, pair: DomainPair, number: int, watch: Stopwatch, experiment: str) -> Record:

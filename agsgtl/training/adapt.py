@@ -194,6 +194,10 @@ class AdversarialTraining(Training):
         """A copy of the target segmenter's weights, averaged where they are."""
         return snapshot(self.averaged.judged)
 
+    def beside(self) -> Tensors:
+        """A copy of the discriminator, whose gate is the attention map of these weights."""
+        return prefixed("discriminator", snapshot(self.discriminator))
+
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Gives the target segmenter, the averaged one where there is one, such weights."""
         self.averaged.judged.load_state_dict(dict(weights))

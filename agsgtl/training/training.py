@@ -49,6 +49,10 @@ class Training(ABC):
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Puts such a copy back."""
 
+    def beside(self) -> Tensors:
+        """A copy of the networks that train beside the one that infers, by their names; none in most methods."""
+        return {}
+
     def state(self) -> Tensors:
         """Everything that going on from here to the same result needs, weights included."""
         return self.weights()

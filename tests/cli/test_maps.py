@@ -20,6 +20,7 @@ from agsgtl.models.networks import build_segmenter
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.table import build_table
 from agsgtl.seeds import Seeds
+from agsgtl.training import checkpoint
 from agsgtl.trial import Place, debug_setup, run_trial
 
 QUICK = {
@@ -52,6 +53,44 @@ def test_a_records_maps_equal_its_own_class_map(tmp_path: Path, pair_file: Path,
     assert (folder.path / "maps" / "target" / "attention.png").exists() == (method == "agsgtl")
     predict(folder.path, scene="source", pair=str(pair_file), out=tmp_path / "elsewhere")
     assert np.load(tmp_path / "elsewhere" / "confidence.npy").shape == (12, 12)
+
+
+def test_the_attention_is_of_the_epoch_that_was_kept(tmp_path: Path, pair_file: Path) -> None:
+    """Training on with the same seed moves the discriminator; what is kept at an epoch must not."""
+    pair = load_pair(str(pair_file))
+    config = configure(QUICK | {"adapt.keep": "best_validation", "adapt.epochs": 6}, origin="test")
+    setup = debug_setup(pair, config, "agsgtl", Seeds(labels=0, init=0), "target_validation")
+    longer = TrialFolder(tmp_path / "longer")
+    kept = run_trial(config, pair, setup, Place(longer)).outcomes[0].epoch
+    assert 0 < kept < 6, "this test needs a trial that keeps an epoch before its last one"
+
+    config = configure(QUICK | {"adapt.keep": "last", "adapt.epochs": kept}, origin="test")
+    run_trial(config, pair, setup, Place(TrialFolder(tmp_path / "shorter")))
+    maps = []
+    for name in ("longer", "shorter"):
+        predict(tmp_path / name, pair=str(pair_file))
+        maps.append(
+            [np.load(tmp_path / name / "maps" / "target" / f"{kind}.npy") for kind in ("class_map", "attention")]
+        )
+    np.testing.assert_array_equal(maps[0][0], maps[1][0])
+    np.testing.assert_array_equal(maps[0][1], maps[1][1])
+
+
+def test_a_record_without_the_kept_discriminator_says_so(
+    tmp_path: Path, pair_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they were made before the kept epoch's discriminator was kept: the last epoch's is another network."""
+    pair = load_pair(str(pair_file))
+    config = configure(QUICK | {"adapt.keep": "best_validation", "adapt.epochs": 6}, origin="test")
+    setup = debug_setup(pair, config, "agsgtl", Seeds(labels=0, init=0), "target_validation")
+    folder = TrialFolder(tmp_path / "old")
+    run_trial(config, pair, setup, Place(folder))
+    best = folder.checkpoint / "best.safetensors"
+    tensors, facts = checkpoint.load(best)
+    checkpoint.save(best, {name: one for name, one in tensors.items() if not name.startswith("beside.")}, facts)
+    predict(folder.path, pair=str(pair_file))
+    assert "no attention map" in capsys.readouterr().err
+    assert not (folder.path / "maps" / "target" / "attention.npy").exists()
 
 
 def test_predict_says_what_is_missing(tmp_path: Path) -> None:
@@ -99,6 +138,17 @@ def test_importing_again_changes_nothing(tmp_path: Path, pair_file: Path) -> Non
     folder = next(Ledger(tmp_path / "results").confirmations())
     assert folder.record() is not None
     assert len((tmp_path / "results" / "vault.jsonl").read_text().splitlines()) == 1
+
+
+def test_another_files_weights_never_get_into_a_record(tmp_path: Path, pair_file: Path) -> None:
+    first, second = (authors_lists(FAMILIES["shallow"], 8, 3, runs=1)[0] for _ in range(2))
+    second[0]["decoder11.bias"] = second[0]["decoder11.bias"] + 1
+    import_weights(write_pickle(tmp_path / "a.pkl", first), str(pair_file), results=tmp_path / "results")
+    best = next(Ledger(tmp_path / "results").confirmations()).checkpoint / "best.safetensors"
+    before = best.read_bytes()
+    with pytest.raises(UserError, match="holds the weights of another file; name another folder with --results"):
+        import_weights(write_pickle(tmp_path / "b.pkl", second), str(pair_file), results=tmp_path / "results")
+    assert best.read_bytes() == before
 
 
 @pytest.mark.parametrize(
