@@ -18,6 +18,7 @@ from agsgtl.data.schema import (
     CatalogPair,
     ClassRow,
     Domain,
+    DomainOfCatalog,
     PairRules,
     PairSpec,
     SceneFiles,
@@ -41,7 +42,8 @@ class FoundPair:
     Attributes:
         spec: the pair, in full.
         origin: what errors call it: the catalog name, or the user's file.
-        folders: tried in this order for every relative file name.
+        folders: tried in this order for a relative name of the user's own files.
+        catalog_folders: the same for the files of the catalog's scenes.
         checksums: file name -> SHA-256 in hexadecimal, where the catalog knows it.
         bands: the cubes' band counts (source, target), where the catalog knows them.
         obtained_from: file name -> where one gets it, for the catalog's files.
@@ -51,35 +53,43 @@ class FoundPair:
     spec: PairSpec
     origin: str
     folders: tuple[Path, ...]
+    catalog_folders: tuple[Path, ...]
     checksums: Mapping[str, str | None]
     bands: tuple[int | None, int | None] = (None, None)
     obtained_from: Mapping[str, str] = field(default_factory=dict)
     known_ids: frozenset[int] = frozenset()
 
-    def locate(self, file: str) -> Path:
-        """The path of a file that the specification names.
+    def locate(self, file: str, domain: Domain | None = None) -> Path:
+        """The path of a file that a domain names; an index file has no domain and is the user's own.
 
         Raises:
             UserError: it is in none of the folders, or its checksum is not the catalog's.
         """
-        path = self._first(file)
+        path, of_catalog = self._first(file, domain), isinstance(domain, DomainOfCatalog)
         if path is not None:
-            return self._verified(path, self.checksums.get(file))
-        looked = " and ".join(str(folder.resolve()) for folder in self.folders)
-        source = f"; it comes from {self.obtained_from[file]}" if file in self.obtained_from else ""
-        remedy = f"; name its folder in {FOLDER_VARIABLE}, or with the --root of `agsgtl data`" if source else ""
-        raise UserError(f"{self.origin}: there is no file '{file}'{source}; it was looked for in {looked}{remedy}")
+            return self._verified(path, self.checksums.get(file)) if of_catalog else path
+        looked = " and ".join(str(folder.resolve()) for folder in self._folders_of(domain))
+        source = f"; it comes from {self.obtained_from[file]}" if of_catalog else ""
+        remedy = (
+            f"name its folder in {FOLDER_VARIABLE}, or with the --root of `agsgtl data`"
+            if of_catalog
+            else "give its path from the pair file's folder"
+        )
+        raise UserError(f"{self.origin}: there is no file '{file}'{source}; it was looked for in {looked}; {remedy}")
 
     @property
     def has_one_cube(self) -> bool:
         """Whether both sides are cut from one array of one file, in whichever rows, columns and bands."""
         source, target = self.spec.source, self.spec.target
-        paths = [path and path.resolve() for path in (self._first(source.cube), self._first(target.cube))]
+        paths = [path and path.resolve() for path in (self._first(side.cube, side) for side in (source, target))]
         arrays = {source.cube_array, target.cube_array}  # None is the file's only one
         return paths[0] == paths[1] and (len(arrays) == 1 or None in arrays)
 
-    def _first(self, file: str) -> Path | None:
-        return next((folder / file for folder in self.folders if (folder / file).is_file()), None)
+    def _folders_of(self, domain: Domain | None) -> tuple[Path, ...]:
+        return self.catalog_folders if isinstance(domain, DomainOfCatalog) else self.folders
+
+    def _first(self, file: str, domain: Domain | None) -> Path | None:
+        return next((folder / file for folder in self._folders_of(domain) if (folder / file).is_file()), None)
 
     def _verified(self, path: Path, checksum: str | None) -> Path:
         if checksum is not None:
@@ -116,8 +126,9 @@ def find_pair(name: str, root: Path | None) -> FoundPair:
     pair = entry.pairs[pair_name]
     bands = entry.scenes[pair.source.scene].bands, entry.scenes[pair.target.scene].bands
     origins = dict.fromkeys(entry.files, entry.obtained_from)
-    folders = _folders(root, [entry_name], PACKAGE_FOLDER)
-    return FoundPair(_expand(name, entry, pair), name, folders, entry.files, bands, origins, frozenset(entry.classes))
+    spec, known = _expand(name, entry, pair), frozenset(entry.classes)
+    own, of_catalog = _own_folders(root, PACKAGE_FOLDER), _catalog_folders(root, [entry_name], PACKAGE_FOLDER)
+    return FoundPair(spec, name, own, of_catalog, entry.files, bands, origins, known)
 
 
 def entries() -> Mapping[str, CatalogEntry]:
@@ -130,7 +141,12 @@ def scene_names() -> list[str]:
     return [f"{name}/{scene}" for name, entry in _entries().items() for scene in entry.scenes]
 
 
-def _folders(root: Path | None, entry_names: list[str], home: Path) -> tuple[Path, ...]:
+def _own_folders(root: Path | None, home: Path) -> tuple[Path, ...]:
+    """`--root`, then `home`. Not `$AGSGTL_DATA`: a file of the same name there must not replace a user's own."""
+    return (home,) if root is None else (root, home)
+
+
+def _catalog_folders(root: Path | None, entry_names: list[str], home: Path) -> tuple[Path, ...]:
     """`--root`, then `$AGSGTL_DATA`, each with its folders of the entries' names, then `home`."""
     variable = os.environ.get(FOLDER_VARIABLE)
     named = [folder for folder in (root, Path(variable) if variable else None) if folder is not None]
@@ -140,9 +156,7 @@ def _folders(root: Path | None, entry_names: list[str], home: Path) -> tuple[Pat
 def _read_pair_file(path: Path, root: Path | None) -> FoundPair:
     content = read_yaml(path)
     sides = {side: _catalog_side(content.get(side), f"{path}: {side}") for side in ("source", "target")}
-    expanded = {
-        side: domain.model_dump(exclude_none=True) for side, (domain, _, _) in sides.items() if domain is not None
-    }
+    expanded = {side: domain for side, (domain, _, _) in sides.items() if domain is not None}
     spec = _validate(PairSpec, content | expanded, path)
     if "/" in spec.name:
         raise UserError(f"{path}: name: '/' is kept for the catalog's pairs, got '{spec.name}'; use '-' or '_'")
@@ -150,7 +164,8 @@ def _read_pair_file(path: Path, root: Path | None) -> FoundPair:
     return FoundPair(
         spec,
         str(path),
-        (*_folders(root, sorted(used), path.parent), *([PACKAGE_FOLDER] if used else [])),
+        _own_folders(root, path.parent),
+        (*_catalog_folders(root, sorted(used), path.parent), PACKAGE_FOLDER),
         {file: checksum for entry in used.values() for file, checksum in entry.files.items()},
         (sides["source"][2], sides["target"][2]),
         {file: entry.obtained_from for entry in used.values() for file in entry.files},
@@ -158,7 +173,7 @@ def _read_pair_file(path: Path, root: Path | None) -> FoundPair:
     )
 
 
-def _catalog_side(content: Any, origin: str) -> tuple[Domain | None, str, int | None]:
+def _catalog_side(content: Any, origin: str) -> tuple[DomainOfCatalog | None, str, int | None]:
     """A user's `{scene: salinas/1998, ...}` as a domain, its entry's name and band count; else nothing."""
     if not isinstance(content, dict) or "scene" not in content:
         return None, "", None
@@ -197,9 +212,9 @@ def _expand(name: str, entry: CatalogEntry, pair: CatalogPair) -> PairSpec:
     )
 
 
-def _domain(entry: CatalogEntry, side: SceneOfCatalog, scene: str) -> Domain:
+def _domain(entry: CatalogEntry, side: SceneOfCatalog, scene: str) -> DomainOfCatalog:
     files = entry.scenes[scene].model_dump(include=set(SceneFiles.model_fields))
-    return Domain(**files, **side.model_dump(exclude={"scene"}))
+    return DomainOfCatalog(**files, **side.model_dump(exclude={"scene"}))
 
 
 def _same_id(entry: CatalogEntry, class_id: int) -> ClassRow:

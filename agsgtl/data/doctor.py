@@ -145,7 +145,7 @@ def _attempt(action: Callable[[], _Result], findings: list[Finding]) -> _Result 
 
 def _examine_side(found: FoundPair, domain: Domain, side: str, findings: list[Finding]) -> _Side | None:
     name = f"{found.origin}: {side}"
-    path = _attempt(lambda: found.locate(domain.cube), findings)
+    path = _attempt(lambda: found.locate(domain.cube, domain), findings)
     labels = _attempt(lambda: read_labels(found, domain, name), findings)
     if path is None or labels is None:
         return None

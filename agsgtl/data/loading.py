@@ -63,15 +63,15 @@ def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...]]:
     return first, _scene(target, plans[1], first if is_same else None), notes
 
 
-def _cube_of(domain: Domain) -> Mapping[str, Any]:
-    return domain.model_dump(
-        include={"cube", "cube_array", "axes", "wavelengths", "wavelengths_array", "wavelengths_nm"}
-    )
+def _cube_of(domain: Domain) -> tuple[type[Domain], Mapping[str, Any]]:
+    """What decides which cube is read, and how; the catalog's files are looked for elsewhere than a user's own."""
+    named = {"cube", "cube_array", "axes", "wavelengths", "wavelengths_array", "wavelengths_nm"}
+    return type(domain), domain.model_dump(include=named)
 
 
 def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping[int, str], bands: int | None) -> _Read:
     name = f"{found.origin}: {side}"
-    path = found.locate(domain.cube)
+    path = found.locate(domain.cube, domain)
     labels = read_labels(found, domain, name)
     cube = _kept_cube(path, domain, labels, name)
     wavelengths_nm = read_wavelengths(found, domain, path)
@@ -117,13 +117,15 @@ def _georeference(path: Path) -> Georeference | None:
 
 def read_labels(found: FoundPair, domain: Domain, name: str) -> NDArray[Any]:
     """A domain's label image (height, width), whole numbers."""
-    return as_label_image(read_array(found.locate(domain.labels), domain.labels_array), f"{name}: {domain.labels}")
+    return as_label_image(
+        read_array(found.locate(domain.labels, domain), domain.labels_array), f"{name}: {domain.labels}"
+    )
 
 
 def read_wavelengths(found: FoundPair, domain: Domain, cube: Path) -> NDArray[np.float64] | None:
     """The band centres (bands,) in nanometres of a domain's cube, from its own file, its list or the cube's header."""
     if domain.wavelengths is not None:
-        return read_array(found.locate(domain.wavelengths), domain.wavelengths_array).astype(np.float64).ravel()
+        return read_array(found.locate(domain.wavelengths, domain), domain.wavelengths_array).astype(np.float64).ravel()
     if domain.wavelengths_nm is not None:
         return np.array(domain.wavelengths_nm)
     return geofiles.read_wavelengths_nm(cube) if geofiles.has_coordinates(cube) else None

@@ -86,6 +86,10 @@ class Domain(SceneFiles, Crop, Bands):
     """The source or the target of a pair."""
 
 
+class DomainOfCatalog(Domain):
+    """A part of one of the catalog's scenes: its files are the catalog's, with their folders and checksums."""
+
+
 class SceneOfCatalog(Crop, Bands):
     """A scene of the catalog, like `salinas/1998`, as the source or the target of a user's pair."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -118,6 +119,41 @@ def test_the_variable_and_a_folder_of_the_entrys_name_are_searched(
     make_fake_scenes("botswana", tmp_path / "botswana")
     monkeypatch.setenv("AGSGTL_DATA", str(tmp_path))
     assert load_pair("botswana/may_to_july").classes == 9
+
+
+def test_a_users_own_file_is_never_replaced_by_one_of_the_variables_folder(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = np.load(tiny_file.parent / "source_cube.npy")
+    (tmp_path / "catalog").mkdir()
+    np.save(tmp_path / "catalog" / "source_cube.npy", mine + 1)
+    monkeypatch.setenv("AGSGTL_DATA", str(tmp_path / "catalog"))
+    np.testing.assert_array_equal(load_pair(str(tiny_file)).source_cube, mine)
+    (tiny_file.parent / "source_cube.npy").unlink()
+    with pytest.raises(UserError, match=r"no file 'source_cube\.npy'; .*; give its path from the pair file's folder"):
+        load_pair(str(tiny_file))
+
+
+def test_beside_a_scene_of_the_catalog_a_users_file_of_the_same_name_is_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "catalog"
+    make("salinas/1998", folder, monkeypatch)
+    monkeypatch.setenv("AGSGTL_DATA", str(folder))
+    scene = entries()["salinas"].scenes["1998"]
+    catalogs, own = read_array(folder / scene.cube, scene.cube_array), tmp_path / scene.cube
+    scipy.io.savemat(own, {"mine": catalogs.astype(np.float32) + 1})
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nsource: {scene: salinas/1998, rows: [0, 22]}\n"
+        f"target: {{cube: {own.name}, labels: {folder / scene.labels}, rows: [27, 49]}}\n"
+        "test_pool: {minimum: 5}\nclasses: [{name: a, source: 1, target: 1}, {name: b, source: 2, target: 2}]\n"
+    )
+    monkeypatch.setitem(
+        entries()["salinas"].files, scene.cube, hashlib.sha256((folder / scene.cube).read_bytes()).hexdigest()
+    )
+    pair = load_pair(str(tmp_path / "mine.yaml"))
+    np.testing.assert_array_equal(pair.source_cube, catalogs[:23])
+    np.testing.assert_array_equal(pair.target_cube, catalogs[27:].astype(np.float32) + 1)
 
 
 @pytest.mark.skipif(
