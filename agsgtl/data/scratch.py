@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
 import tempfile
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agsgtl.durable import NotWritable
+
 LARGE_BYTES = 64 * 2**20
 """Arrays from this size on are unpacked to disk, not into memory."""
 
 _SLAB_BYTES = 128 * 2**20
+_CANNOT_RESERVE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
+"""How file systems say that they cannot reserve space ahead."""
 
 
 def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Zeros of this shape in C order, mapped from a file that is gone when the array is."""
+    """Zeros of this shape in C order, mapped from a file that is gone when the array is.
+
+    Raises:
+        NotWritable: the temporary folder has no room for it.
+    """
     with tempfile.TemporaryFile(prefix="agsgtl-") as file:
+        _reserve(file, np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
@@ -57,3 +68,18 @@ def forget_pages(array: NDArray[Any]) -> None:
         owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
     if owner is not None:
         owner.madvise(mmap.MADV_DONTNEED)
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Takes the space ahead: on a disk that fills up later, writing to the mapped file would kill the process (SIGBUS)."""
+    if size == 0 or not hasattr(os, "posix_fallocate"):  # macOS has none
+        return
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno in _CANNOT_RESERVE:
+            return
+        raise NotWritable(
+            f"{tempfile.gettempdir()}: an unpacked array needs {size / 2**20:.1f} MiB there, but: {error.strerror}; free that much "
+            "space, or name a folder that has it in the environment variable TMPDIR"
+        ) from None
