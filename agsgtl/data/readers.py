@@ -6,6 +6,8 @@ MATLAB `.mat` of versions 5 to 7 (`matfile`) and 7.3 (`matfile73`), NumPy `.npy`
 
 from __future__ import annotations
 
+import errno
+import math
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +22,8 @@ from agsgtl.data.scratch import LARGE_BYTES, forget_pages, in_c_order, scratch_a
 from agsgtl.errors import UserError, did_you_mean
 
 _SLICE_BYTES = 16 * 2**20
+_OF_CONTENT = (None, errno.EINVAL)
+"""Error numbers of what a file holds, not of the disk: h5py and rasterio give none; a damaged offset may be no place to seek."""
 
 
 def read_array(path: Path, name: str | None) -> NDArray[Any]:
@@ -31,6 +35,7 @@ def read_array(path: Path, name: str | None) -> NDArray[Any]:
 
     Raises:
         UserError: no such file or array, a damaged file, an array that is not numbers, another format.
+        OSError: the disk or the network failed, which may be better the next time: nothing that a user mends in the file.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -64,19 +69,28 @@ def as_label_image(array: NDArray[Any], origin: str) -> NDArray[Any]:
 def _guarded(reader: Callable[[Path, str | None], Any], path: Path, name: str | None) -> Any:
     try:
         return reader(path, name)
-    except UserError:
+    except (UserError, MemoryError):
         raise
-    except PermissionError as error:
+    except (PermissionError, FileNotFoundError) as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except OSError as error:
+        if error.errno in _OF_CONTENT:
+            raise _damaged(path, error) from None
+        # No UserError: a trial's record would call the hiccup of a network bad input for good.
+        raise OSError(error.errno, f"{path}: cannot be read: {_one_line(error.strerror)}") from error
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if "allow_pickle" in reason or "Python objects" in reason:
-            raise UserError(
-                f"{path}: holds pickled objects, which are never loaded; save plain arrays of numbers"
-            ) from None
-        raise UserError(
-            f"{path}: is damaged or no {path.suffix} file ({reason[:200]}); fetch or save it again"
-        ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = _one_line(str(error)) or type(error).__name__
+    if "allow_pickle" in reason or "Python objects" in reason:
+        return UserError(f"{path}: holds pickled objects, which are never loaded; save plain arrays of numbers")
+    return UserError(f"{path}: is damaged or no {path.suffix} file ({reason[:200]}); fetch or save it again")
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
 def _read_npy(path: Path, name: str | None) -> Any:
@@ -95,20 +109,28 @@ def _read_npz(path: Path, name: str | None) -> Any:
         raise ValueError("it is no zip archive")
     with np.load(path, allow_pickle=False) as archive:
         chosen = _choose(path, name, archive.files)
-        if archive.zip.getinfo(f"{chosen}.npy").file_size < LARGE_BYTES:
-            return archive[chosen]
+        size = archive.zip.getinfo(f"{chosen}.npy").file_size
         with archive.zip.open(f"{chosen}.npy") as member:
-            return _copied_to_disk(member)
+            shape, is_fortran, dtype = _header(member)
+            if math.prod(shape) * dtype.itemsize > size:  # before memory is asked for
+                raise ValueError(f"its array {shape} is larger than it has bytes")
+            if size >= LARGE_BYTES:
+                return _copied_to_disk(member, shape, is_fortran, dtype)
+        return archive[chosen]
 
 
-def _copied_to_disk(member: IO[bytes]) -> NDArray[Any]:
-    """A `.npy` inside an archive, mapped, without ever being in memory whole."""
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(member)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, is_fortran, dtype = header(member)
     if dtype.hasobject:
         raise ValueError("Python objects")
-    flat = scratch_array((int(np.prod(shape, dtype=np.int64)),), dtype)
+    return shape, is_fortran, dtype
+
+
+def _copied_to_disk(member: IO[bytes], shape: tuple[int, ...], is_fortran: bool, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The array behind a `.npy` header inside an archive, mapped, without ever being in memory whole."""
+    flat = scratch_array((math.prod(shape),), dtype)
     step = max(1, _SLICE_BYTES // dtype.itemsize)
     for first in range(0, flat.size, step):
         part = member.read(min(step, flat.size - first) * dtype.itemsize)

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import errno
+import io
+import os
 import pickle
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ from fake_scenes import write_envi, write_geotiff, write_mat73
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agsgtl.data import readers
 from agsgtl.data.axes import arrange
 from agsgtl.data.readers import as_label_image, read_array
 from agsgtl.errors import UserError
@@ -132,6 +138,46 @@ def test_a_truncated_file_is_one_line(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(UserError, match=r"is damaged or no|holds nothing") as error:
         read_array(path, None)
     assert "\n" not in str(error.value)
+
+
+def failing_with(error: BaseException) -> Callable[[Path, str | None], np.ndarray]:
+    def read(path: Path, name: str | None) -> np.ndarray:
+        raise error
+
+    return read
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.ESTALE])
+def test_a_failing_disk_is_no_users_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    path = write(tmp_path / "a.npy", x=CUBE)
+    monkeypatch.setitem(readers._READERS, ".npy", failing_with(OSError(number, os.strerror(number))))
+    with pytest.raises(OSError, match=f"{path}: cannot be read: {os.strerror(number)}") as error:
+        read_array(path, None)
+    assert error.value.errno == number
+
+
+def test_too_little_memory_is_no_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(readers._READERS, ".npy", failing_with(MemoryError()))
+    with pytest.raises(MemoryError):
+        read_array(write(tmp_path / "a.npy", x=CUBE), None)
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), FileNotFoundError(2, "gone")])
+def test_a_file_that_may_not_be_read_or_just_went_is_the_users_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    monkeypatch.setitem(readers._READERS, ".npy", failing_with(error))
+    with pytest.raises(UserError, match=rf"a\.npy: cannot be read: {error.strerror}"):
+        read_array(write(tmp_path / "a.npy", x=CUBE), None)
+
+
+def test_an_archive_that_announces_more_than_it_holds_asks_for_no_memory(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**50,)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("HSI.npy", header.getvalue() + bytes(80))
+    with pytest.raises(UserError, match=r"damaged or no \.npz file \(its array .* is larger than it has bytes\)"):
+        read_array(tmp_path / "a.npz", None)
 
 
 GEO = {".tif": "rasterio", ".hdr": "spectral"}
