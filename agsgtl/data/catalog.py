@@ -89,7 +89,12 @@ class FoundPair:
         return self.catalog_folders if isinstance(domain, DomainOfCatalog) else self.folders
 
     def _first(self, file: str, domain: Domain | None) -> Path | None:
-        return next((folder / file for folder in self._folders_of(domain) if (folder / file).is_file()), None)
+        try:
+            return next((folder / file for folder in self._folders_of(domain) if (folder / file).is_file()), None)
+        except OSError as error:  # a name that no file can have, or a folder that may not be looked into
+            raise UserError(
+                f"{self.origin}: '{file[:80]}' cannot be looked for: {error.strerror}; correct the file's name or its folder's rights"
+            ) from None
 
     def _verified(self, path: Path, checksum: str | None) -> Path:
         if checksum is not None:

@@ -39,7 +39,7 @@ def read_raster(path: Path) -> NDArray[Any]:
 def read_georeference(path: Path) -> Georeference | None:
     """The coordinates of an ENVI or GeoTIFF file, or None where it has none."""
     if path.suffix.lower() == ".hdr":
-        return _envi_georeference(_envi_header(path))
+        return _envi_georeference(_envi_header(path), path)
     with _open_geotiff(path) as raster:
         if raster.transform.is_identity and raster.crs is None:
             return None
@@ -55,7 +55,8 @@ def read_wavelengths_nm(path: Path) -> NDArray[np.float64] | None:
     factor = _NANOMETRES.get(str(header.get("wavelength units", "")).lower())
     if factor is None or "wavelength" not in header:
         return None
-    return np.array([float(centre) for centre in header["wavelength"]]) * factor
+    centres = header["wavelength"] if isinstance(header["wavelength"], list) else [header["wavelength"]]
+    return np.array([_number(centre, "wavelength", path) for centre in centres]) * factor
 
 
 def write_geotiff(
@@ -132,14 +133,22 @@ def _envi_header(path: Path) -> dict[str, Any]:
         return dict(spectral.io.envi.read_envi_header(str(path)))
 
 
-def _envi_georeference(header: dict[str, Any]) -> Georeference | None:
+def _envi_georeference(header: dict[str, Any], path: Path) -> Georeference | None:
     """ENVI's `map info`: projection, reference pixel (from 1) and its x and y, pixel sizes; rotation is not supported."""
     info = header.get("map info")
     if not isinstance(info, list) or len(info) < 7:
         return None
-    if any("rotation" in str(item).lower() and float(str(item).split("=")[1]) for item in info):
+    turned = [str(item).partition("=")[2] for item in info if "rotation" in str(item).lower()]
+    if any(_number(angle, "map info", path) for angle in turned):
         return None
-    column, row, x, y, width, height = (float(number) for number in info[1:7])
+    column, row, x, y, width, height = (_number(item, "map info", path) for item in info[1:7])
     system = header.get("coordinate system string", "")
     text = ",".join(system) if isinstance(system, list) else str(system)
     return Georeference(text, (width, 0.0, x - (column - 1) * width, 0.0, -height, y + (row - 1) * height))
+
+
+def _number(text: Any, key: str, path: Path) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"{path}: {key}: must be plain numbers there, got '{text}'; correct the header") from None

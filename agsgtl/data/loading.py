@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agsgtl.data import bands as band_plans
-from agsgtl.data import geofiles
 from agsgtl.data.axes import arrange
 from agsgtl.data.bands import BandPlan
 from agsgtl.data.catalog import FoundPair
 from agsgtl.data.georeference import Georeference
-from agsgtl.data.readers import as_label_image, read_array
+from agsgtl.data.readers import as_label_image, read_array, read_georeference, read_wavelengths_nm
 from agsgtl.data.scene import Scene, cube_checksum, require_fitting
 from agsgtl.data.schema import Domain
 from agsgtl.data.scratch import in_c_order
@@ -80,7 +79,7 @@ def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping
         raise UserError(
             f"{name}: this scene has {bands} bands, but {domain.cube} has {cube.shape[2]}; fetch the usual file"
         )
-    return _Read(name, cube, labels, class_names, wavelengths_nm, _georeference(path))
+    return _Read(name, cube, labels, class_names, wavelengths_nm, read_georeference(path))
 
 
 _KEPT: weakref.WeakValueDictionary[str, NDArray[Any]] = weakref.WeakValueDictionary()
@@ -106,13 +105,9 @@ def arranged_cube(path: Path, domain: Domain, labels: NDArray[Any], name: str) -
         UserError: the file is wrong, or the order of its axes cannot be told.
     """
     cube = read_array(path, domain.cube_array)
-    if domain.axes is None and _georeference(path) is not None:
+    if domain.axes is None and read_georeference(path) is not None:
         return cube, cube.shape  # its format says the axes, and turning it would turn its coordinates wrong
     return in_c_order(arrange(cube, labels, domain.axes, f"{name}: {domain.cube}")), cube.shape
-
-
-def _georeference(path: Path) -> Georeference | None:
-    return geofiles.read_georeference(path) if geofiles.has_coordinates(path) else None
 
 
 def read_labels(found: FoundPair, domain: Domain, name: str) -> NDArray[Any]:
@@ -128,7 +123,7 @@ def read_wavelengths(found: FoundPair, domain: Domain, cube: Path) -> NDArray[np
         return read_array(found.locate(domain.wavelengths, domain), domain.wavelengths_array).astype(np.float64).ravel()
     if domain.wavelengths_nm is not None:
         return np.array(domain.wavelengths_nm)
-    return geofiles.read_wavelengths_nm(cube) if geofiles.has_coordinates(cube) else None
+    return read_wavelengths_nm(cube)
 
 
 def _plan_bands(source: _Read, target: _Read, found: FoundPair) -> tuple[tuple[BandPlan, BandPlan], tuple[str, ...]]:

@@ -128,6 +128,7 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
     target_labels = _shared_labels(target, target_part, spec, "target", found.origin)
     if spec.drop_source_under_target:
         source_labels = _drop_under_target(source_labels, target, target_part, spec, found.origin)
+    _require_one_grid(source_part, target_part, found)
     _refuse_shared_pixels(source_part, source_labels, target_part, target_labels, found)
     pools = _part_labels(target_labels, found)
     if spec.test_pool.split == "blocks":
@@ -239,6 +240,17 @@ def _part_labels(target_labels: LabelImage, found: FoundPair) -> Pools:
 
 def _cropped(scene: Scene, part: CubePart) -> Georeference | None:
     return None if scene.georeference is None else scene.georeference.cropped(part.rows[0], part.columns[0])
+
+
+def _require_one_grid(source: CubePart, target: CubePart, found: FoundPair) -> None:
+    """Parts of one cube can be compared pixel by pixel only where it is not turned for one of them."""
+    first, second = found.spec.source.axes, found.spec.target.axes
+    if found.has_one_cube and (first != second or source.cube.shape[:2] != target.cube.shape[:2]):
+        raise UserError(
+            f"{found.origin}: source and target are parts of one cube, but its axes are read as {source.cube.shape} for the source "
+            f"(`axes`: {first}) and {target.cube.shape} for the target (`axes`: {second}); say the same `axes` on both sides, "
+            "and turn the label images alike"
+        )
 
 
 def _refuse_shared_pixels(

@@ -11,15 +11,18 @@ import math
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agsgtl.data import geofiles, matfile73
+from agsgtl.data.georeference import Georeference
 from agsgtl.data.matfile import mat_variables
 from agsgtl.data.scratch import LARGE_BYTES, forget_pages, in_c_order, scratch_array
 from agsgtl.errors import UserError, did_you_mean
+
+_Result = TypeVar("_Result")
 
 _SLICE_BYTES = 16 * 2**20
 _OF_CONTENT = (None, errno.EINVAL)
@@ -42,7 +45,7 @@ def read_array(path: Path, name: str | None) -> NDArray[Any]:
         raise UserError(f"{path}: {', '.join(_READERS)} files are read; {_other_format(path)}")
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
-    array = _guarded(reader, path, name)
+    array = _guarded(lambda: reader(path, name), path)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         raise _no_numbers(path, name, str(array.dtype) if isinstance(array, np.ndarray) else type(array).__name__)
     return array
@@ -66,9 +69,19 @@ def as_label_image(array: NDArray[Any], origin: str) -> NDArray[Any]:
     return whole
 
 
-def _guarded(reader: Callable[[Path, str | None], Any], path: Path, name: str | None) -> Any:
+def read_georeference(path: Path) -> Georeference | None:
+    """The coordinates of a file, or None where it has none; raises as `read_array`."""
+    return _guarded(lambda: geofiles.read_georeference(path), path) if geofiles.has_coordinates(path) else None
+
+
+def read_wavelengths_nm(path: Path) -> NDArray[np.float64] | None:
+    """The band centres (bands,) in nanometres that a cube's file tells, or None; raises as `read_array`."""
+    return _guarded(lambda: geofiles.read_wavelengths_nm(path), path) if geofiles.has_coordinates(path) else None
+
+
+def _guarded(read: Callable[[], _Result], path: Path) -> _Result:
     try:
-        return reader(path, name)
+        return read()
     except (UserError, MemoryError):
         raise
     except (PermissionError, FileNotFoundError) as error:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from agsgtl.config import AUTHORS_SETTINGS
 from agsgtl.data.pools import TestPoolRule
@@ -21,8 +21,17 @@ MOST_CLASSES = 254
 
 _Id = Annotated[int, Field(ge=1)]
 _Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
-_Range = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
 _Text = Annotated[str, Field(min_length=1)]
+
+
+def _first_to_last(value: list[int]) -> list[int]:
+    if value[0] > value[1]:
+        raise ValueError(f"must be [first, last] with first <= last, got {value}")
+    return value
+
+
+_Range = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2), AfterValidator(_first_to_last)]
+"""First and last, 0-based, both included."""
 
 
 class _Strict(BaseModel):
@@ -68,18 +77,11 @@ class Crop(_Strict):
     rows: _Range | None = None
     columns: _Range | None = None
 
-    @field_validator("rows", "columns")
-    @classmethod
-    def _first_before_last(cls, value: list[int] | None) -> list[int] | None:
-        if value is not None and value[0] > value[1]:
-            raise ValueError(f"must be [first, last] with first <= last, got {value}")
-        return value
-
 
 class Bands(_Strict):
     """Which bands of a cube are used: ranges of first and last band, 0-based, both included; None is all of them."""
 
-    bands: list[_Range] | None = None
+    bands: Annotated[list[_Range], Field(min_length=1)] | None = None
 
 
 class Domain(SceneFiles, Crop, Bands):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from fake_scenes import write_envi, write_geotiff
 from tiny import write_tiny_pair
 
 from agsgtl.data import geofiles
+from agsgtl.data.doctor import examine
 from agsgtl.data.geofiles import read_georeference, read_wavelengths_nm
 from agsgtl.data.mapped import map_pair, unpack_pair
 from agsgtl.data.pairing import load_pair
@@ -55,6 +57,52 @@ def test_an_envi_header_tells_band_centres_and_coordinates(tmp_path: Path) -> No
     assert centres.tolist() == pytest.approx([500, 600, 700, 800])
     assert place is not None
     assert place.transform == PLACE
+
+
+INFO = ["UTM", "1", "1", "500000", "3300000", "30", "30", "14", "North", "WGS-84"]
+MALFORMED = [
+    (
+        {"wavelength": ["400 nm", "410 nm", "420 nm", "430 nm"], "wavelength units": "nm"},
+        "wavelength: .*, got '400 nm'",
+    ),
+    ({"map info": ["UTM", "1", "1", "here", *INFO[4:]]}, "map info: .*, got 'here'"),
+    ({"map info": [*INFO, "rotation=left"]}, "map info: .*, got 'left'"),
+    ({"map info": [*INFO, "rotation"]}, "map info: .*, got ''"),
+]
+
+
+def errors_of(pair_file: Path) -> list[str]:
+    """What the doctor calls errors in a pair with at least one."""
+    found = [finding.text for finding in examine(str(pair_file), None, {}, 15).findings if finding.level == "error"]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(("lines", "message"), MALFORMED)
+def test_a_malformed_envi_header_is_one_line_to_the_doctor_and_to_a_run(
+    tmp_path: Path, lines: dict[str, object], message: str
+) -> None:
+    file = write_tiny_pair(tmp_path)
+    write_envi(tmp_path / "source.hdr", np.load(tmp_path / "source_cube.npy"), **lines)
+    file.write_text(file.read_text().replace("source_cube.npy", "source.hdr"))
+    with pytest.raises(UserError, match=rf"source\.hdr: {message}; correct the header"):
+        load_pair(str(file))
+    assert [text for text in errors_of(file) if re.search(message, text)] == errors_of(file)
+
+
+def test_a_single_wavelength_needs_no_braces(tmp_path: Path) -> None:
+    write_envi(tmp_path / "a.hdr", CUBE[:, :, :1], **{"wavelength": "500", "wavelength units": "nm"})
+    centres = read_wavelengths_nm(tmp_path / "a.hdr")
+    assert centres is not None
+    assert centres.tolist() == [500]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00garbage", b"ENVI\nsamples = {1"])
+def test_what_is_no_envi_header_is_one_line_to_the_doctor(tmp_path: Path, content: bytes) -> None:
+    file = write_tiny_pair(tmp_path)
+    (tmp_path / "source.hdr").write_bytes(content)
+    file.write_text(file.read_text().replace("source_cube.npy", "source.hdr"))
+    assert all(re.search(r"damaged or no \.hdr file [^\n]*$", text) for text in errors_of(file))
 
 
 def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

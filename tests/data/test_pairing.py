@@ -80,6 +80,13 @@ def test_a_crop_takes_first_to_last_row_and_column(edit_pair: EditPair, tiny_fil
             r"rows \[0, 12\].*has 12 rows and 12 columns",
         ),
         ("cube: source_cube.npy", "cube: source_cube.npy, rows: [5, 2]", r"source\.rows: must be \[first, last\]"),
+        (
+            "cube: source_cube.npy",
+            "cube: source_cube.npy, bands: [[0, 3], [5, 2]]",
+            r"source\.bands\.1: must be \[first, last\] with first <= last, got \[5, 2\]",
+        ),
+        ("cube: source_cube.npy", "cube: source_cube.npy, bands: []", r"source\.bands: .*at least 1 item.*, got \[\]"),
+        ("source_cube.npy", f"{'a' * 300}.npy", "'a{80}' cannot be looked for: File name too long; correct"),
         ("cube: source_cube.npy", "cube: source_labels.npy", "source: a cube must have three axes"),
         ("labels: source_labels.npy", "labels: source_cube.npy", "source_cube.npy: class ids must be whole numbers"),
     ],
@@ -126,6 +133,20 @@ def test_a_pixel_labelled_in_both_domains_of_one_cube_would_leak_and_is_refused(
         UserError, match=r"must share no labelled pixel, but \d+ are labelled in both; give each side its own rows"
     ):
         load_pair(edit_pair("name: tiny", "name: same-cube"))
+
+
+@pytest.mark.parametrize("source", ["", ", axes: [height, width, bands]"])
+@pytest.mark.parametrize("height", [11, 12])
+def test_one_cube_must_not_be_turned_for_one_side(
+    tiny_file: Path, edit_pair: EditPair, source: str, height: int
+) -> None:
+    for name in ("source_cube", "source_labels", "target_labels"):
+        array = np.load(tiny_file.parent / f"{name}.npy")[:height]
+        np.save(tiny_file.parent / f"{name}.npy", array.T if name == "target_labels" else array)
+    edit_pair("labels: source_labels.npy", f"labels: source_labels.npy{source}")
+    edit_pair("labels: target_labels.npy", "labels: target_labels.npy, axes: [width, height, bands]")
+    with pytest.raises(UserError, match="say the same `axes` on both sides"):
+        load_pair(edit_pair("cube: target_cube.npy", "cube: source_cube.npy"))
 
 
 def test_root_is_searched_first(tiny_file: Path, tmp_path: Path) -> None:
