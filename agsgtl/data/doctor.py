@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from agsgtl.data.blocks import distance_to
 from agsgtl.data.catalog import FoundPair, find_pair
 from agsgtl.data.loading import arranged_cube, read_labels, read_wavelengths
-from agsgtl.data.pairing import DomainPair, network_family, share_cube
+from agsgtl.data.pairing import DomainPair, network_family
 from agsgtl.data.pools import LabelImage
 from agsgtl.data.scene import require_fitting
 from agsgtl.data.schema import Domain
@@ -127,7 +127,7 @@ def examine(name: str, root: Path | None, reaches: Reaches, needed: int) -> Chec
     pair, test = inspected
     rows = _count(pair, test)
     findings += _examine_counts(found, rows, needed)
-    leak = None if pair.tests_on_the_rest else _measure_leak(found, pair, test, reaches[network_family(found.spec)])
+    leak = None if pair.tests_on_the_rest else _measure_leak(pair, test, reaches[network_family(found.spec)])
     centres = tuple(side.wavelengths_nm if side else None for side in (source, target))
     return Checkup(found.origin, tuple(findings), rows, leak, pair, test, (centres[0], centres[1]))
 
@@ -207,11 +207,10 @@ def _examine_counts(found: FoundPair, rows: Collection[SplitRow], needed: int) -
     ]
 
 
-def _measure_leak(found: FoundPair, pair: DomainPair, test: LabelImage, reach: tuple[int, int]) -> Leak:
+def _measure_leak(pair: DomainPair, test: LabelImage, reach: tuple[int, int]) -> Leak:
     segmenter, both = reach
     source, target = pair.source_part, pair.target_part
-    shares_cube = source is not None and target is not None and share_cube(found, source, target)
-    if source is None or target is None or not shares_cube:
+    if source is None or target is None or not pair.shares_cube:
         training, tested = pair.development_labels > 0, test > 0
     else:
         training, tested = (np.zeros(target.cube.shape[:2], bool) for _ in range(2))
@@ -227,5 +226,5 @@ def _measure_leak(found: FoundPair, pair: DomainPair, test: LabelImage, reach: t
         in_view=float(np.mean(distances <= segmenter)),
         seen=float(np.mean(distances <= both)),
         overlapping=float(np.mean(distances <= segmenter + both)),
-        counts_source=shares_cube,
+        counts_source=pair.shares_cube,
     )

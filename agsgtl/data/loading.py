@@ -29,6 +29,8 @@ PALETTE = (
 )
 """For classes without a colour, repeated past 16: Okabe and Ito (2008), then Paul Tol's "muted" (2021)."""
 
+_PIXELS_COMPARED = 300
+
 
 @dataclass(frozen=True, eq=False)
 class _Read:
@@ -42,8 +44,10 @@ class _Read:
     georeference: Georeference | None
 
 
-def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...]]:
-    """The source, the target, and sentences about what was done to their bands; both have the same bands.
+def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...], bool]:
+    """The source, the target, sentences about what was done to their bands, and whether one is a copy of the other.
+
+    Both have the same bands.
 
     Raises:
         UserError: a file is missing or wrong, or the bands do not fit.
@@ -59,7 +63,7 @@ def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...]]:
     plans, notes = _plan_bands(source, target, found)
     first = _scene(source, plans[0], None)
     is_same = source.cube is target.cube and _equal(*plans)
-    return first, _scene(target, plans[1], first if is_same else None), notes
+    return first, _scene(target, plans[1], first if is_same else None), notes, _is_copy(source, target)
 
 
 def _cube_of(domain: Domain) -> tuple[type[Domain], Mapping[str, Any]]:
@@ -124,6 +128,25 @@ def read_wavelengths(found: FoundPair, domain: Domain, cube: Path) -> NDArray[np
     if domain.wavelengths_nm is not None:
         return np.array(domain.wavelengths_nm)
     return read_wavelengths_nm(cube)
+
+
+def _is_copy(source: _Read, target: _Read) -> bool:
+    """Whether two cubes show one scene: some band of one, as its file has it, is some band of the other at labelled pixels.
+
+    So a copy in another type, or with other bands, is known. Two dates on one grid have no band in common but constant ones.
+    """
+    if source.labels.shape != target.labels.shape:
+        return False
+    labelled = np.flatnonzero((source.labels > 0) | (target.labels > 0))
+    some = labelled[:: max(1, len(labelled) // _PIXELS_COMPARED)]
+    first, second = (_varying_bands(side.cube[np.unravel_index(some, side.labels.shape)]) for side in (source, target))
+    return not first.isdisjoint(second)
+
+
+def _varying_bands(spectra: NDArray[Any]) -> set[bytes]:
+    """Of (pixels, bands): each band's numbers in float64, without the constant ones."""
+    exact = spectra.astype(np.float64)
+    return {band.tobytes() for band in exact.T if np.ptp(band) > 0}
 
 
 def _plan_bands(source: _Read, target: _Read, found: FoundPair) -> tuple[tuple[BandPlan, BandPlan], tuple[str, ...]]:

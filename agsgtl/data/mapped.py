@@ -50,6 +50,7 @@ def unpack_pair(pair: DomainPair, folder: Path) -> None:
         "fingerprint": pair.fingerprint,
         "notes": pair.notes,
         "tests_on_the_rest": pair.tests_on_the_rest,
+        "shares_cube": pair.shares_cube,
         "georeferences": [_as_json(place) for place in (pair.source_georeference, pair.target_georeference)],
         "parts": [[part.checksum, part.rows, part.columns] for part in parts],
     }
@@ -97,6 +98,7 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         tests_on_the_rest=description.get("tests_on_the_rest", False),
         source_georeference=places[0],
         target_georeference=places[1],
+        shares_cube=description.get("shares_cube", False),
         shared=folder / "data" / "normalised" / description["fingerprint"],
     )
 

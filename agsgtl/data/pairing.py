@@ -60,6 +60,7 @@ class DomainPair:
         notes: sentences that a record should repeat: how bands were matched, how the test pool was parted.
         tests_on_the_rest: whatever a confirmation does not draw is its test pool (`split: authors`); no search may use it.
         source_georeference, target_georeference: coordinates of the crops, where the files have them.
+        shares_cube: source and target lie on one grid of pixels: parts of one cube, in other bands perhaps, or of its copy.
         shared: the folder of the pair's normalised cubes, for all processes of a sweep; None outside one.
 
     Raises:
@@ -82,6 +83,7 @@ class DomainPair:
     tests_on_the_rest: bool = False
     source_georeference: Georeference | None = None
     target_georeference: Georeference | None = None
+    shares_cube: bool = False
     shared: Path | None = None
 
     def __post_init__(self) -> None:
@@ -122,16 +124,18 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
     """
     found = find_pair(name, root)
     spec = found.spec
-    source, target, notes = read_scenes(found)
+    source, target, notes, is_copy = read_scenes(found)
+    shares_cube = is_copy or found.has_one_cube or source.checksum == target.checksum
     source_part, target_part = _cut(source, spec.source, found.origin), _cut(target, spec.target, found.origin)
     source_labels = _shared_labels(source, source_part, spec, "source", found.origin)
     target_labels = _shared_labels(target, target_part, spec, "target", found.origin)
     if spec.drop_source_under_target:
         source_labels = _drop_under_target(source_labels, target, target_part, spec, found.origin)
     _require_one_grid(source_part, target_part, found)
-    _refuse_shared_pixels(source_part, source_labels, target_part, target_labels, found)
+    if shares_cube:
+        _refuse_shared_pixels(source_part, source_labels, target_part, target_labels, found)
     pools = _part_labels(target_labels, found)
-    if spec.test_pool.split == "blocks":
+    if spec.test_pool.split == "blocks" and shares_cube:
         source_labels = _drop_near_test(source_part, source_labels, target_part, pools, found)
     pair = DomainPair(
         name=spec.name,
@@ -150,6 +154,7 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
         tests_on_the_rest=spec.test_pool.split == "authors",
         source_georeference=_cropped(source, source_part),
         target_georeference=_cropped(target, target_part),
+        shares_cube=shares_cube,
     )
     return pair, pools
 
@@ -158,11 +163,6 @@ def network_family(spec: PairSpec) -> str:
     """The network family whose reach a pair's `blocks` cover: the rule's own, or that of the authors' settings."""
     own = AUTHORS_SETTINGS[spec.authors_settings].get("model.family", "shallow")
     return spec.test_pool.network or str(own)
-
-
-def share_cube(found: FoundPair, source: CubePart, target: CubePart) -> bool:
-    """Whether source and target lie on one grid of pixels: parts of one cube, in other bands perhaps, or of two equal ones."""
-    return found.has_one_cube or source.checksum == target.checksum
 
 
 def _cut(scene: Scene, crop: Crop, origin: str) -> CubePart:
@@ -212,8 +212,6 @@ def _drop_near_test(
     source: CubePart, source_labels: LabelImage, target: CubePart, pools: Pools, found: FoundPair
 ) -> LabelImage:
     """Where both domains are parts of one cube, source labels within the buffer of test pixels would be a leak too."""
-    if not share_cube(found, source, target):
-        return source_labels
     test = np.zeros(source.cube.shape[:2], bool)
     test[slice(*target.rows), slice(*target.columns)] = pools.test > 0
     buffer = BUFFERS[network_family(found.spec)]
@@ -257,8 +255,6 @@ def _refuse_shared_pixels(
     source: CubePart, source_labels: LabelImage, target: CubePart, target_labels: LabelImage, found: FoundPair
 ) -> None:
     """Where source and target are parts of one cube, a pixel labelled in both would carry test labels into training."""
-    if not share_cube(found, source, target):
-        return
     shared = np.zeros(source.cube.shape[:2], np.uint8)
     for part, labels in ((source, source_labels), (target, target_labels)):
         shared[slice(*part.rows), slice(*part.columns)] += labels > 0

@@ -135,6 +135,47 @@ def test_a_pixel_labelled_in_both_domains_of_one_cube_would_leak_and_is_refused(
         load_pair(edit_pair("name: tiny", "name: same-cube"))
 
 
+COPIES: list[Callable[[np.ndarray], np.ndarray]] = [
+    lambda cube: cube.astype(np.float64),
+    lambda cube: np.roll(cube, 3, axis=2),
+    lambda cube: np.concatenate([cube[:, :, :1], cube[:, :, 1:] * 2], axis=2),
+]
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("same_labels", [True, False])
+def test_a_copy_of_the_cube_in_another_file_is_one_scene_and_would_leak(
+    tiny_file: Path, copied: Callable[[np.ndarray], np.ndarray], same_labels: bool
+) -> None:
+    np.save(tiny_file.parent / "target_cube.npy", copied(np.load(tiny_file.parent / "source_cube.npy")))
+    if same_labels:
+        np.save(tiny_file.parent / "target_labels.npy", np.load(tiny_file.parent / "source_labels.npy"))
+        tiny_file.write_text(tiny_file.read_text().replace("target: 1", "target: "))
+    with pytest.raises(UserError, match=r"must share no labelled pixel, but \d+ are labelled in both"):
+        load_pair(str(tiny_file))
+
+
+def test_a_copy_is_known_by_its_files_also_where_the_two_sides_use_other_bands(
+    tiny_file: Path, edit_pair: EditPair
+) -> None:
+    np.save(tiny_file.parent / "target_cube.npy", np.load(tiny_file.parent / "source_cube.npy").astype(np.float64))
+    edit_pair("labels: source_labels.npy", "labels: source_labels.npy, bands: [[0, 3]]")
+    with pytest.raises(UserError, match="must share no labelled pixel"):
+        load_pair(edit_pair("labels: target_labels.npy", "labels: target_labels.npy, bands: [[4, 7]]"))
+
+
+def test_two_dates_on_one_grid_with_one_label_map_and_a_dead_band_are_two_scenes(tiny_file: Path) -> None:
+    source, rng = np.load(tiny_file.parent / "source_cube.npy"), np.random.default_rng(1)
+    source[:, :, 4] = 0
+    np.save(tiny_file.parent / "source_cube.npy", source)
+    np.save(tiny_file.parent / "target_cube.npy", source * rng.uniform(1, 1.1, source.shape).astype(np.float32))
+    np.save(tiny_file.parent / "target_labels.npy", np.load(tiny_file.parent / "source_labels.npy"))
+    tiny_file.write_text(tiny_file.read_text().replace("target: 1", "target: "))
+    pair = load_pair(str(tiny_file))
+    assert not pair.shares_cube
+    assert np.any((pair.source_labels > 0) & (pair.development_labels > 0))
+
+
 @pytest.mark.parametrize("source", ["", ", axes: [height, width, bands]"])
 @pytest.mark.parametrize("height", [11, 12])
 def test_one_cube_must_not_be_turned_for_one_side(
