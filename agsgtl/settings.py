@@ -233,7 +233,8 @@ class RuntimeSettings(_Group):
     )
     precision: Literal["float32", "bfloat16"] = _setting(
         "float32",
-        "number format of convolutions and matrix products; bfloat16 is faster on devices that have it, and rounds (benchmarks/README.md)",
+        "number format of convolutions and matrix products; float32 is computed as such on a GPU too, never as TF32; bfloat16 is "
+        "faster on devices that have it, and rounds (benchmarks/README.md)",
         _OURS,
     )
 

@@ -177,6 +177,11 @@ def _prepare_process(config: Config) -> None:
     """What a process that ran other trials before, or none, has to be like for this one."""
     torch.set_num_threads(config.runtime.threads)
     keep_freed_memory()
+    # On a GPU float32 is float32 too, where PyTorch's convolutions would be TF32; and a kernel that is chosen by its time
+    # could be another one when a trial goes on.
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 def _train(

@@ -42,6 +42,14 @@ def test_every_method_ends_complete(tiny_pair: DomainPair, tmp_path: Path, metho
     assert record.score == record.outcomes[0].validation["macro_f1"]
 
 
+def test_a_gpu_would_compute_float32_as_such_and_by_the_same_kernels(tiny_pair: DomainPair) -> None:
+    torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = "tf32", "tf32"
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
+    run_trial(quick_config(), tiny_pair, setup_of(tiny_pair, "lda"))
+    assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (True, False)
+
+
 def test_it_works_with_nothing_but_config_and_pair(tiny_pair: DomainPair) -> None:
     assert run_trial(quick_config(), tiny_pair).status == "complete"
 
