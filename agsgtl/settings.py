@@ -167,7 +167,11 @@ _TERMS = {
 
 
 class LossSettings(_Group):
-    """The weight of every loss term; 0 switches a term off and spares its cost."""
+    """The weight of every loss term; 0 switches a term off and spares its cost.
+
+    Where `adversarial` and `unlabelled_adversarial` are both 0, the target learns nothing of the discriminator, whose own
+    steps run all the same: their loss is recorded, and `adapt.early_stop: losses` reads it.
+    """
 
     discriminator_source: float = _setting(1.0, "discriminator: source pixels are their class", _AUTHORS, 0.0, 1e4)
     discriminator_target: float = _setting(

@@ -7,6 +7,7 @@ target's once a discriminator phase; a frozen network gets no gradient; losses s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import final
 
 import numpy as np
@@ -146,15 +147,16 @@ class AdversarialTraining(Training):
         self.target.train()
         with autocast(self.config):
             features = folded.features(self.target.body, self.part.maps, seen)
-            judged = self._gated_logits(folded.logits(self.discriminator, self._gated_features(features)))
+            gated = self._gated_features(features)  # whoever reads it: the gate's batch norms take note of each step
+        judged = cache(lambda: self._judged(gated))  # two terms read it, and where neither has a weight nobody does
         loss = weighted_sum(
-            (weight.adversarial, lambda: cross_entropy(at_pixels(judged, labelled.pixels), labelled.labels)),
+            (weight.adversarial, lambda: cross_entropy(at_pixels(judged(), labelled.pixels), labelled.labels)),
             (
                 weight.target_segmentation,
                 lambda: cross_entropy(self._classified(features, labelled.pixels), labelled.labels),
             ),
             (weight.entropy, lambda: entropy(self._classified(features, unlabelled))),
-            (weight.unlabelled_adversarial, lambda: none_target(at_pixels(judged, unlabelled))),
+            (weight.unlabelled_adversarial, lambda: none_target(at_pixels(judged(), unlabelled))),
         )
         loss = _step(self.target_optimizer, loss)
         self.known_features = None
@@ -221,6 +223,11 @@ class AdversarialTraining(Training):
         self.low_epochs = state["low_epochs"].clone()
         self.averaged.load_state(under("target", state))
         self.known_features = None
+
+    def _judged(self, gated: Tensor) -> Tensor:
+        """What the discriminator says of the target's features."""
+        with autocast(self.config):
+            return self._gated_logits(folded.logits(self.discriminator, gated))
 
     def _gated_features(self, features: Tensor) -> Tensor:
         if not self.attention.target:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 import torch
 from quick import quick_config
@@ -107,6 +109,23 @@ def test_target_loss_is_the_weighted_sum_of_its_terms(inputs: TrainingInputs) ->
     parts = [first_target_loss(**{name: 1.0}) for name in names]
     total = first_target_loss(**dict(zip(names, factors, strict=True)))
     assert total == pytest.approx(sum(f * part for f, part in zip(factors, parts, strict=True)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "passes"),
+    [
+        ({"loss__adversarial": 0.0}, 0),
+        ({"loss__adversarial": 0.0, "loss__unlabelled_adversarial": 1.0}, 1),
+        ({"loss__unlabelled_adversarial": 1.0}, 1),
+    ],
+)
+def test_the_discriminator_judges_a_target_step_once_and_only_where_a_term_asks(
+    inputs: TrainingInputs, weights: dict[str, float], passes: int
+) -> None:
+    training = start(inputs, adapt__target_steps=1, loss__target_segmentation=1.0, **weights)
+    with mock.patch.object(folded, "logits", wraps=folded.logits) as judge:
+        training._train_target(inputs.unlabelled[:20], epoch=1)
+    assert judge.call_count == passes
 
 
 def test_unlabelled_pixels_are_drawn_afresh_each_epoch_and_never_labelled_ones(inputs: TrainingInputs) -> None:
