@@ -76,7 +76,8 @@ def normed_map(
             assert moments is not None, "a batch norm in train mode needs the moments of what comes in"
             matrix = weight.flatten(1)
             mean = matrix @ moments.mean + bias
-            variance = ((matrix @ moments.covariance) * matrix).sum(dim=1)
+            # Where channels cancel each other, rounding alone can put it below 0, and its root would be NaN.
+            variance = ((matrix @ moments.covariance) * matrix).sum(dim=1).clamp_min(0)
             _note(norm, mean, variance, moments.count)
         else:
             assert norm.running_mean is not None
