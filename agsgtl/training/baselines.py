@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import final
+from typing import Final, final
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from agsgtl.training.training import Training
 from agsgtl.training.views import drawn_view
 
 Spectra = NDArray[np.float64]
+
+BLOCK_ROWS: Final = 64
+"""Image rows whose spectra a discriminant analysis holds in float64 at once."""
 
 Domain = Callable[[int], Part]
 """What an epoch's steps see of one scene."""
@@ -135,9 +138,22 @@ class LinearDiscriminant(Training):
         """Discriminants (1, K, H, W) of the source scene."""
         return self._discriminants(self.inputs.source_cube)
 
+    def target_logits_at(self, pixels: Tensor) -> Tensor:
+        """The discriminants (m, K) at m pixels, computed at these alone."""
+        return self._discriminants_of(at_pixels(self.inputs.target_cube, pixels))
+
+    def source_logits_at(self, pixels: Tensor) -> Tensor:
+        """The same of the source scene."""
+        return self._discriminants_of(at_pixels(self.inputs.source_cube, pixels))
+
     def _discriminants(self, cube: Tensor) -> Tensor:
-        scores = torch.einsum("kb,nbhw->nkhw", self.coefficients.to(cube.device), cube.double())
-        return scores + self.intercepts.to(cube.device)[:, None, None]
+        """(1, K, H, W), some image rows at a time: in float64 a whole cube takes twice its memory."""
+        blocks = [self._discriminants_of(rows) for rows in cube[0].permute(1, 2, 0).split(BLOCK_ROWS)]
+        return torch.cat(blocks).permute(2, 0, 1)[None]
+
+    def _discriminants_of(self, spectra: Tensor) -> Tensor:
+        """(..., K) of spectra (..., bands)."""
+        return spectra.double() @ self.coefficients.to(spectra.device).T + self.intercepts.to(spectra.device)
 
     def weights(self) -> Tensors:
         """Coefficients (K, bands) and intercepts (K,)."""

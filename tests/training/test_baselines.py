@@ -6,9 +6,11 @@ import torch
 from quick import quick_config
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from agsgtl.training import baselines
 from agsgtl.training.baselines import LinearDiscriminant, SupervisedTraining
 from agsgtl.training.extent import Part
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
+from agsgtl.training.losses import at_pixels
 from agsgtl.training.methods import METHODS
 
 
@@ -30,6 +32,18 @@ def test_discriminants_decide_as_scikit_learn_does(classes: int) -> None:
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(spectra[pixels], labels)
     decided = LinearDiscriminant(inputs).target_logits()[0].argmax(dim=0).reshape(-1).numpy()
     np.testing.assert_array_equal(decided, model.predict(spectra))
+
+
+def test_discriminants_at_pixels_and_in_blocks_of_rows_are_the_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = inputs_of(3, per_class=6)
+    training, pixels = LinearDiscriminant(inputs), torch.tensor([0, 41, 17])
+    whole = training.target_logits()
+    expected = torch.einsum("kb,nbhw->nkhw", training.coefficients, inputs.target_cube.double())
+    torch.testing.assert_close(whole, expected + training.intercepts[:, None, None])
+    torch.testing.assert_close(training.target_logits_at(pixels), at_pixels(whole, pixels))
+    torch.testing.assert_close(training.source_logits_at(pixels), at_pixels(training.source_logits(), pixels))
+    monkeypatch.setattr(baselines, "BLOCK_ROWS", 4)  # of 6: a block of four, one of two
+    torch.testing.assert_close(training.target_logits(), whole)
 
 
 def test_with_one_pixel_a_class_the_nearest_spectrum_wins() -> None:
