@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
@@ -12,7 +13,8 @@ _MMAP_THRESHOLD: Final = -3
 """Names of glibc's settings (malloc.h, mallopt(3))."""
 
 KEEP_BYTES: Final = 2**31 - 1
-LARGEST_KEPT: Final = 2**30
+LARGEST_KEPT: Final = (2**30, 2**25)
+"""Wanted first, and the most that an older glibc takes (half of its heaps' size)."""
 
 
 @cache
@@ -24,5 +26,11 @@ def keep_freed_memory() -> bool:
     """
     if platform.libc_ver()[0] != "glibc":
         return False
-    library = ctypes.CDLL(None)
-    return bool(library.mallopt(_MMAP_THRESHOLD, LARGEST_KEPT) and library.mallopt(_TRIM_THRESHOLD, KEEP_BYTES))
+    return _keeps(ctypes.CDLL(None).mallopt)
+
+
+def _keeps(mallopt: Callable[[int, int], int]) -> bool:
+    """Whether both settings were taken; each is worth having without the other."""
+    keeps_large = any(mallopt(_MMAP_THRESHOLD, size) for size in LARGEST_KEPT)  # up to the first that is taken
+    keeps_much = mallopt(_TRIM_THRESHOLD, KEEP_BYTES)
+    return bool(keeps_large and keeps_much)
