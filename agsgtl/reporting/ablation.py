@@ -150,8 +150,9 @@ def _compare(
         found += [(pair, base, row, compare_paired(a, b)) for pair, a, b in zip(pairs, *sides, strict=True)]
         if len(pairs) > 1:
             found.append((AVERAGE, base, row, compare_over_pairs(*sides)))
-    adjusted = holm([test.p if test else 1.0 for *_, test in found])
-    return [Comparison(*parts, p) for parts, p in zip(found, adjusted, strict=True)]
+    p_values = holm([test.p if test else 1.0 for *_, test in found])
+    lowest = holm([test.smallest_p if test else 1.0 for *_, test in found])
+    return [Comparison(*parts, p, least, len(found)) for parts, p, least in zip(found, p_values, lowest, strict=True)]
 
 
 def _renamed(comparison: Comparison, names: Mapping[Row, str]) -> Comparison:

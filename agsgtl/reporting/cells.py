@@ -69,13 +69,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The best row of a column against another; `test` is None where they share no seed, `p_holm` is then 1."""
+    """The best row of a column against another; `test` is None where they share no seed, `p_holm` is then 1.
+
+    `p_holm` is adjusted over `family` comparisons; `lowest_holm` is the lowest that it could be with these numbers of seeds.
+    """
 
     column: str
     best: Row
     other: Row
     test: PairedTest | None
     p_holm: float
+    lowest_holm: float
+    family: int
 
 
 @dataclass(frozen=True)

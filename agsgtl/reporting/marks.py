@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from agsgtl.reporting.cells import AVERAGE, Cell, Comparison, Mark
@@ -16,21 +17,29 @@ _WINNERS: tuple[Mark, Mark] = ("best", "second")
 def compare_with_best(
     rows: Sequence[Row], columns: Sequence[str], cells: Mapping[tuple[Row, str], Cell], method: str | None = None
 ) -> tuple[Comparison, ...]:
-    """Every column's best row at each k against every other that has numbers, Holm-adjusted over all of them.
+    """Every column's best row at each k against every other that has numbers, Holm-adjusted.
 
-    With `method`, that method's rows stand in the place of the best, and are not compared with each other. The average is
-    compared over pairs; where there is one pair only, its column stands for the average.
+    The best is chosen from the seeds that it is tested on, so any two rows of a column might have been compared: the
+    adjustment is over all of them, of which those with the best are returned. With `method`, named beforehand, that method's
+    rows stand in the place of the best, are not compared with each other, and the adjustment is over what is returned. The
+    average is compared over pairs; where there is one pair only, its column stands for the average.
     """
     pairs = [column for column in columns if column != AVERAGE]
     found: list[tuple[str, Row, Row, PairedTest | None]] = []
+    shown: list[bool] = []
     for column in columns if len(pairs) > 1 else pairs:
         for rivals in same_count(rows):
             ranking = _ranking(rivals, column, cells)
-            for best in [row for row in ranking if row.method == method] if method else ranking[:1]:
-                others = [row for row in rivals if row.method != method and row != best and cells[row, column].n]
-                found += [(column, best, other, _test(best, other, column, pairs, cells)) for other in others]
-    adjusted = holm([test.p if test else 1.0 for *_, test in found])
-    return tuple(Comparison(*compared, p) for compared, p in zip(found, adjusted, strict=True))
+            bases = [row for row in ranking if row.method == method] if method else ranking[:1]
+            for one, other in _family(rivals, bases, column, cells, method):
+                found.append((column, one, other, _test(one, other, column, pairs, cells)))
+                shown.append(one in bases)
+    p_values = holm([test.p if test else 1.0 for *_, test in found])
+    lowest = holm([test.smallest_p if test else 1.0 for *_, test in found])
+    comparisons = [
+        Comparison(*compared, p, least, len(found)) for compared, p, least in zip(found, p_values, lowest, strict=True)
+    ]
+    return tuple(itertools.compress(comparisons, shown))
 
 
 def mark_cells(
@@ -57,6 +66,20 @@ def same_count(rows: Sequence[Row]) -> list[list[Row]]:
     """The rows of methods, oracle rows aside, by their number of labelled pixels: only equals are compared."""
     counts = sorted({row.per_class for row in rows if not row.oracle})
     return [[row for row in rows if row.per_class == count and not row.oracle] for count in counts]
+
+
+def _family(
+    rivals: Sequence[Row],
+    bases: Sequence[Row],
+    column: str,
+    cells: Mapping[tuple[Row, str], Cell],
+    method: str | None,
+) -> list[tuple[Row, Row]]:
+    """The pairs of rows that the adjustment is over, a base in front of its rivals; none where there is no base."""
+    able = [row for row in rivals if cells[row, column].n]
+    if method:
+        return list(itertools.product(bases, [row for row in able if row.method != method]))
+    return list(itertools.combinations([*bases, *(row for row in able if row not in bases)], 2)) if bases else []
 
 
 def _ranking(rows: Sequence[Row], column: str, cells: Mapping[tuple[Row, str], Cell]) -> list[Row]:

@@ -90,14 +90,15 @@ def _marks(table: Table) -> Iterable[str]:
     tests = [comparison.test for comparison in table.comparisons if comparison.test]
     if not tests:
         return
-    metric, count = TITLES[table.metrics[0]], len(table.comparisons)
+    metric, count = TITLES[table.metrics[0]], table.comparisons[0].family
     yield (
         f"Bold: best; underlined: second; †: not to be told from the best in {metric} (exact sign-flip test paired by "
-        f"seed, two-sided, Holm-adjusted over the {count} comparisons with the best of a column and k)."
+        f"seed, two-sided, Holm-adjusted over the {count} comparisons of two methods in a column at one k, since the best "
+        "is chosen from the same seeds)."
     )
     smallest = {test.n: test.smallest_p for test in tests}
     listed = _join([f"{p_text(p)} at n = {n}" for n, p in sorted(smallest.items())], "and")
-    hopeless = min(smallest.values()) * count >= ALPHA
+    hopeless = all(comparison.lowest_holm >= ALPHA for comparison in table.comparisons)
     yield f"The smallest p that these seeds can give is {listed}" + (
         "; after the adjustment no difference could fall below .05, whatever its size." if hopeless else "."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import warnings
@@ -153,17 +154,19 @@ def sign_flip_p(differences: Vector) -> float:
     Fisher 1935, The Design of Experiments, section 21; the random form counts the observed signs too (Phipson and
     Smyth 2010, doi:10.2202/1544-6115.1585).
     """
-    n = len(differences)
-    if n <= _EXACT_UP_TO:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-        extra = 0
-    else:
-        signs = np.random.default_rng(_SEED).choice((1.0, -1.0), size=(_RESAMPLES, n))
-        extra = 1
+    signs, extra = _signs(len(differences)), int(len(differences) > _EXACT_UP_TO)
     sums, observed = np.abs(signs @ differences), abs(differences.sum())
     # Sums that are equal on paper differ in the last bits.
     as_extreme = int(np.count_nonzero(sums >= observed - 1e-12 * max(1.0, np.abs(differences).sum())))
     return (as_extreme + extra) / (len(signs) + extra)
+
+
+@functools.lru_cache(maxsize=2)  # a table makes tens of tests of the same n; that of n = 16 takes 8 MiB
+def _signs(n: int) -> NDArray[np.float64]:
+    """All sign flips of n differences, a row each, or random ones where they are too many."""
+    if n <= _EXACT_UP_TO:
+        return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
+    return np.random.default_rng(_SEED).choice((1.0, -1.0), size=(_RESAMPLES, n))
 
 
 def smallest_p(n: int) -> float:

@@ -76,9 +76,15 @@ def comparison_tables(confirmed: Confirmed, metric: str = "macro_f1", method: st
         lines,
         3,
     )
+    family = (
+        f"the {len(found)} comparisons above"
+        if method or not found
+        else f"the {found[0].family} comparisons of two methods in a column at one k, since the best is chosen from the same "
+        "seeds"
+    )
     note = (
         "Exact sign-flip test paired by seed, two-sided; over pairs a seed's sign flips in all pairs at once. "
-        f"Holm-adjusted over the {len(found)} comparisons above. g: Hedges' g of the paired differences."
+        f"Holm-adjusted over {family}. g: Hedges' g of the paired differences."
     )
     return Document((block,), (Sentences("note", "", (note,)),))
 
