@@ -54,7 +54,20 @@ def tag_records(confirmed: pd.DataFrame) -> pd.DataFrame:
     differs = (groups["experiment"].transform("nunique") > 1) & (groups["settings"].transform("nunique") > 1)
     tagged = differs.groupby([frame["method"], frame["per_class"]]).transform("any")
     frame["tag"] = frame["tag"].where(~tagged, frame["experiment"])
-    return frame.drop_duplicates([*KEYS, "pair", "number", "init", "label_seed", "init_seed", *_SAME])
+    return _every_run_once(frame)
+
+
+def _every_run_once(frame: pd.DataFrame) -> pd.DataFrame:
+    """The tagged records without copies of one run: a scored one stays before a complete one, and that before a failed one.
+
+    A run that failed has no label draw to be known by: it is a copy where the same run did not fail elsewhere.
+    """
+    rank = frame["macro_f1"].isna().astype(int) + (frame["status"] == "failed").astype(int)
+    ordered = frame.loc[rank.sort_values(kind="stable").index]
+    run = [*KEYS, "pair", "number", "init", *_SAME]
+    once = ordered.drop_duplicates([*run, "label_seed", "init_seed"]).sort_index()
+    ended = (once["status"] != "failed").astype(bool)
+    return once[ended | ~ended.groupby([once[name] for name in run], dropna=False).transform("any")]
 
 
 def with_trials_now(confirmed: pd.DataFrame, plans: Sequence[Plan]) -> pd.DataFrame:

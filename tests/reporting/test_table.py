@@ -10,6 +10,7 @@ from synthetic import PAIR, write_confirm, write_experiment, write_ledger, write
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.cells import AVERAGE, Cell, Table
+from agsgtl.reporting.record import Reason
 from agsgtl.reporting.table import build_table
 
 OTHER = "toy/b_to_a"
@@ -172,6 +173,17 @@ def test_two_experiments_that_ran_one_method_differently_get_two_rows(tmp_path: 
     table = build_table([tmp_path / "with", tmp_path / "without"])
     assert names(table) == ["lda", "agsgtl (with)", "agsgtl (without)"]
     assert cell(table, "agsgtl (without)", PAIR).mean == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("twin", [None, "diverged"])
+def test_of_two_copies_of_a_run_the_scored_one_counts(tmp_path: Path, twin: Reason | None) -> None:
+    """The experiment whose name comes first has the copy without a score."""
+    write_confirm(tmp_path / "a", "lda", {41: twin, 50: 0.6})
+    write_confirm(tmp_path / "b", "lda", {41: 0.5, 50: twin})
+    table = build_table([tmp_path / "a", tmp_path / "b"], "macro_f1")
+    found = cell(table, "lda", PAIR)
+    assert found.values == {41: 0.5, 50: 0.6}
+    assert (found.state, found.failures) == ("complete", {})
 
 
 def test_two_experiments_on_other_pairs_share_a_row(tmp_path: Path) -> None:
