@@ -71,8 +71,8 @@ def ablation_table(confirmed: Confirmed, metric: str = "macro_f1", reference: st
             families.setdefault((row.method, row.per_class), []).append(row)
     if not families:
         raise UserError(
-            "--view ablation: needs two experiments that ran one method with different settings on one pair; name "
-            "their results folders"
+            "--view ablation: needs two experiments that ran one method with different settings; name their results "
+            "folders"
         )
     cells = confirmed.cells(metric)
     ordered = [_reference_first(confirmed, family, reference) for family in families.values()]

@@ -75,7 +75,7 @@ def confirmed_of(frame: pd.DataFrame, plans: tuple[Plan, ...] = ()) -> Confirmed
     Raises:
         UserError: nothing was confirmed or planned, or the records of one pair were made with different data.
     """
-    records = with_trials_now(tag_records(frame[frame["kind"] == "confirm"]), plans)
+    records = with_trials_now(tag_records(frame[frame["kind"] == "confirm"], plans), plans)
     planned = plan_cells(plans, records)
     if records.empty and planned.empty:
         raise UserError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from agsgtl.config import HYPERPARAMETERS
+from agsgtl.config import AUTHORS_SETTINGS, HYPERPARAMETERS
 from agsgtl.reads import READS
 from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.tidy import split_by
@@ -40,21 +40,48 @@ class Row:
         return (self.method, self.per_class, self.tag)
 
 
-def tag_records(confirmed: pd.DataFrame) -> pd.DataFrame:
-    """The confirmed records with a column `tag`, empty unless experiments disagree about a (method, pair, k).
+def tag_records(confirmed: pd.DataFrame, plans: Sequence[Plan] = ()) -> pd.DataFrame:
+    """The confirmed records with a column `tag`, empty unless experiments disagree about a (method, k).
 
-    Two experiments agree where every seed was trained with the same values of all that the method reads, by one trainer, and
-    judged by one rule; copies of one run are dropped.
+    Two experiments agree where every seed of a pair was trained with the same values of all that the method reads, by one
+    trainer, and judged by one rule; and from pair to pair with the same values of what no search of theirs chose. Copies of
+    one run are dropped.
     """
     if confirmed.empty:
         return confirmed.assign(settings=0, tag="")
-    settings = pd.util.hash_pandas_object(_read(confirmed).join(confirmed[["select", "trainer_version"]]), index=False)
-    frame = confirmed.assign(settings=settings, tag=pd.Series("", index=confirmed.index, dtype="string"))
+    values = _read(confirmed).join(confirmed[["select", "trainer_version"]])
+    frame = confirmed.assign(
+        settings=pd.util.hash_pandas_object(values, index=False),
+        tag=pd.Series("", index=confirmed.index, dtype="string"),
+    )
     groups = frame.groupby(["method", "pair", "per_class"])
-    differs = (groups["experiment"].transform("nunique") > 1) & (groups["settings"].transform("nunique") > 1)
-    tagged = differs.groupby([frame["method"], frame["per_class"]]).transform("any")
-    frame["tag"] = frame["tag"].where(~tagged, frame["experiment"])
+    on_a_pair = (groups["experiment"].transform("nunique") > 1) & (groups["settings"].transform("nunique") > 1)
+    tagged = (on_a_pair | _disagree_over_pairs(confirmed, values, plans)).groupby([frame["method"], frame["per_class"]])
+    frame["tag"] = frame["tag"].where(~tagged.transform("any"), frame["experiment"])
     return _every_run_once(frame)
+
+
+def _disagree_over_pairs(confirmed: pd.DataFrame, values: pd.DataFrame, plans: Sequence[Plan]) -> pd.Series:
+    """Which records are of a (method, k) that experiments ran with different settings, what a pair decides left out.
+
+    That is what was searched for, and for `paper` what a pair's authors have set. Of a tuned method whose plan does not say
+    what was searched for, that may be anything.
+    """
+    fixed = values.copy()
+    for (experiment, method), part in split_by(confirmed, ["experiment", "method"]):
+        searched = frozenset[str]().union(*(plan.searched(method) for plan in plans if plan.experiment == experiment))
+        if method == "paper":
+            searched = frozenset(path for authors in AUTHORS_SETTINGS.values() for path in authors)
+        elif not searched and part["origin_trial"].notna().any():
+            searched = frozenset(HYPERPARAMETERS)
+        fixed.loc[part.index, list(searched)] = "tuned"
+    keys = ["method", "per_class"]
+    hashed = confirmed[[*keys, "experiment"]].assign(fixed=pd.util.hash_pandas_object(fixed, index=False))
+    used = hashed.drop_duplicates().groupby([*keys, "experiment"])["fixed"].agg(lambda found: tuple(sorted(found)))
+    differs = used.groupby(keys).nunique() > 1
+    return pd.Series(
+        [bool(differs[key]) for key in confirmed[keys].itertuples(index=False, name=None)], confirmed.index
+    )
 
 
 def _every_run_once(frame: pd.DataFrame) -> pd.DataFrame:

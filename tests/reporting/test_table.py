@@ -186,12 +186,21 @@ def test_of_two_copies_of_a_run_the_scored_one_counts(tmp_path: Path, twin: Reas
     assert (found.state, found.failures) == ("complete", {})
 
 
-def test_two_experiments_on_other_pairs_share_a_row(tmp_path: Path) -> None:
-    write_confirm(tmp_path / "one", "agsgtl", {41: 0.5})
-    write_confirm(tmp_path / "two", "agsgtl", {41: 0.7}, OTHER, config={"loss.entropy": 0.1})
+def test_two_experiments_on_other_pairs_share_a_row_whatever_their_searches_chose(tmp_path: Path) -> None:
+    for name, pair, entropy, score in (("one", PAIR, 0.0, 0.5), ("two", OTHER, 0.1, 0.7)):
+        write_experiment(tmp_path / name, distributions={"agsgtl": {"loss.entropy": "FloatDistribution(...)"}})
+        write_confirm(tmp_path / name, "agsgtl", {41: score}, pair, config={"loss.entropy": entropy}, trials=4)
     table = build_table([tmp_path / "one", tmp_path / "two"])
     assert names(table) == ["agsgtl"]
     assert cell(table, "agsgtl", AVERAGE).mean == pytest.approx(0.6)
+
+
+def test_two_experiments_on_other_pairs_with_other_settings_are_two_rows(tmp_path: Path) -> None:
+    for name, pair, epochs in (("one", PAIR, 40), ("two", OTHER, 60)):
+        write_confirm(tmp_path / name, "agsgtl", {41: 0.5}, pair, config={"adapt.epochs": epochs})
+        write_confirm(tmp_path / name, "paper", {41: 0.5}, pair, config={"adapt.epochs": epochs})  # its authors' choice
+    table = build_table([tmp_path / "one", tmp_path / "two"])
+    assert names(table) == ["paper", "agsgtl (one), 40 epochs", "agsgtl (two), 60 epochs"]
 
 
 def test_one_pair_with_two_test_pools_is_refused(tmp_path: Path) -> None:
