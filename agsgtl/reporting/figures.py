@@ -18,7 +18,7 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.confirmed import Confirmed, confirmed_of
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.maps import plot_attention, plot_maps
-from agsgtl.reporting.marks import same_count
+from agsgtl.reporting.marks import complete_means, same_count
 from agsgtl.reporting.plan import read_plan
 from agsgtl.reporting.plotstyle import save_figure
 from agsgtl.reporting.resultplots import plot_accuracy_by_labels, plot_confusion, plot_ranks
@@ -32,7 +32,7 @@ from agsgtl.reporting.searchplots import (
     searched_paths,
 )
 from agsgtl.reporting.statistics import STUDY, rank_methods
-from agsgtl.reporting.statviews import Measure, complete_means, importance_gaps, search_studies
+from agsgtl.reporting.statviews import Measure, importance_gaps, search_studies
 from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.tidy import split_by, study_name
 
@@ -93,8 +93,9 @@ def draw_results(confirmed: Confirmed, frame: pd.DataFrame, wanted: Wanted = lam
     curve = plot_accuracy_by_labels(confirmed, "macro_f1", sampled_front(frame))
     if curve is not None:
         yield "accuracy_by_labels", curve
+    cells = confirmed.cells("macro_f1")
     for rivals in same_count(confirmed.rows):
-        means = complete_means(confirmed, rivals)
+        means = complete_means(rivals, confirmed.pairs, cells)
         if means.shape[0] > 1 and means.shape[1] > 2:
             yield f"ranks_k{rivals[0].per_class}", plot_ranks(rank_methods(means))
     for row in confirmed.rows:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from agsgtl.reporting.cells import AVERAGE, Cell, Comparison, Mark
 from agsgtl.reporting.rows import Row
 from agsgtl.reporting.statistics import PairedTest, compare_over_pairs, compare_paired, holm
@@ -21,17 +23,17 @@ def compare_with_best(
 
     The best is chosen from the seeds that it is tested on, so any two rows of a column might have been compared: the
     adjustment is over all of them, of which those with the best are returned. With `method`, named beforehand, that method's
-    rows stand in the place of the best, are not compared with each other, and the adjustment is over what is returned. The
-    average is compared over pairs; where there is one pair only, its column stands for the average.
+    rows stand in the place of the best, complete or not, are not compared with each other, and the adjustment is over what
+    is returned. The average is compared over pairs; where there is one pair only, its column stands for the average.
     """
     pairs = [column for column in columns if column != AVERAGE]
     found: list[tuple[str, Row, Row, PairedTest | None]] = []
     shown: list[bool] = []
     for column in columns if len(pairs) > 1 else pairs:
         for rivals in same_count(rows):
-            ranking = _ranking(rivals, column, cells)
-            bases = [row for row in ranking if row.method == method] if method else ranking[:1]
-            for one, other in _family(rivals, bases, column, cells, method):
+            able = [row for row in rivals if cells[row, column].n]
+            bases = [row for row in able if row.method == method] if method else _ranking(rivals, column, cells)[:1]
+            for one, other in _family(able, bases, method):
                 found.append((column, one, other, _test(one, other, column, pairs, cells)))
                 shown.append(one in bases)
     p_values = holm([test.p if test else 1.0 for *_, test in found])
@@ -68,15 +70,21 @@ def same_count(rows: Sequence[Row]) -> list[list[Row]]:
     return [[row for row in rows if row.per_class == count and not row.oracle] for count in counts]
 
 
-def _family(
-    rivals: Sequence[Row],
-    bases: Sequence[Row],
-    column: str,
-    cells: Mapping[tuple[Row, str], Cell],
-    method: str | None,
-) -> list[tuple[Row, Row]]:
+def complete_means(rivals: Sequence[Row], pairs: Sequence[str], cells: Mapping[tuple[Row, str], Cell]) -> pd.DataFrame:
+    """The means of the rows that are complete on every pair, for ranks: a line a row by its name, a column a pair."""
+    rows = [row for row in rivals if all(cells[row, pair].state == "complete" for pair in pairs)]
+    values = [[cells[row, pair].mean for pair in pairs] for row in rows]
+    return pd.DataFrame(values, index=[row.name for row in rows], columns=list(pairs))
+
+
+def not_ranked(rivals: Sequence[Row], pairs: Sequence[str], cells: Mapping[tuple[Row, str], Cell]) -> list[str]:
+    """The rows that have no rank, by name, each with the pairs where it is not complete."""
+    gaps = {row: [pair for pair in pairs if cells[row, pair].state != "complete"] for row in rivals}
+    return [f"{row.name} (not complete on {', '.join(lacking)})" for row, lacking in gaps.items() if lacking]
+
+
+def _family(able: Sequence[Row], bases: Sequence[Row], method: str | None) -> list[tuple[Row, Row]]:
     """The pairs of rows that the adjustment is over, a base in front of its rivals; none where there is no base."""
-    able = [row for row in rivals if cells[row, column].n]
     if method:
         return list(itertools.product(bases, [row for row in able if row.method != method]))
     return list(itertools.combinations([*bases, *(row for row in able if row not in bases)], 2)) if bases else []

@@ -8,7 +8,7 @@ import pandas as pd
 
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Table, p_text
 from agsgtl.reporting.confirmed import Confirmed
-from agsgtl.reporting.marks import ALPHA, same_count
+from agsgtl.reporting.marks import ALPHA, complete_means, not_ranked, same_count
 from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.rows import Row
 from agsgtl.reporting.statistics import Ranks, rank_methods
@@ -109,11 +109,12 @@ def _ranks(table: Table) -> Iterable[str]:
     cells = table.of(table.metrics[0])
     spoke = False
     for rivals in same_count(table.rows) if len(pairs) > 2 else []:
-        rows = [row for row in rivals if all(cells[row, pair].state == "complete" for pair in pairs)]
-        if len(rows) > 1:
-            values = [[cells[row, pair].mean for pair in pairs] for row in rows]
-            yield _rank_sentence(rank_methods(pd.DataFrame(values, index=[row.name for row in rows])), table.metrics[0])
+        means = complete_means(rivals, pairs, cells)
+        if len(means) > 1:
+            yield _rank_sentence(rank_methods(means), table.metrics[0])
             spoke = True
+            if without := not_ranked(rivals, pairs, cells):
+                yield f"Without a rank: {_join(without, 'and')}."
     if spoke:
         yield "Pairs cut from one cube are not independent of each other."
 

@@ -10,8 +10,8 @@ import pandas as pd
 from agsgtl.errors import UserError, did_you_mean
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Comparison, p_text
 from agsgtl.reporting.confirmed import Confirmed
-from agsgtl.reporting.layout import Block, Document, Sentences, Text, interval_text, percent, words
-from agsgtl.reporting.marks import compare_with_best, same_count
+from agsgtl.reporting.layout import Block, Document, Sentences, Text, cell_text, interval_text, percent, words
+from agsgtl.reporting.marks import compare_with_best, complete_means, not_ranked, same_count
 from agsgtl.reporting.rows import KEYS, Row
 from agsgtl.reporting.statistics import (
     FEWEST_TRIALS,
@@ -54,7 +54,8 @@ def comparison_tables(confirmed: Confirmed, metric: str = "macro_f1", method: st
     methods = {row.method for row in confirmed.rows if not row.oracle}
     if method is not None and method not in methods:
         raise UserError(f"--reference {method}: is no method of these results; {did_you_mean(method, methods)}")
-    found = compare_with_best(confirmed.rows, (*confirmed.pairs, AVERAGE), confirmed.cells(metric), method)
+    cells = confirmed.cells(metric)
+    found = compare_with_best(confirmed.rows, (*confirmed.pairs, AVERAGE), cells, method)
     header = (
         "column",
         "A",
@@ -86,14 +87,16 @@ def comparison_tables(confirmed: Confirmed, metric: str = "macro_f1", method: st
         "Exact sign-flip test paired by seed, two-sided; over pairs a seed's sign flips in all pairs at once. "
         f"Holm-adjusted over {family}. g: Hedges' g of the paired differences."
     )
-    return Document((block,), (Sentences("note", "", (note,)),))
+    columns = (*confirmed.pairs, AVERAGE) if len(confirmed.pairs) > 1 else confirmed.pairs
+    return Document((block,), (Sentences("note", "", (note, *_not_compared(confirmed.rows, columns, cells, found))),))
 
 
 def rank_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
     """Mean ranks over pairs at each k; Wilcoxon with Holm and the critical difference from the needed number of pairs."""
     blocks, notes = list[Block](), list[str]()
+    cells = confirmed.cells(metric)
     for rivals in same_count(confirmed.rows):
-        means = complete_means(confirmed, rivals, metric)
+        means = complete_means(rivals, confirmed.pairs, cells)
         if len(means) < 2:
             continue
         ranks, k = rank_methods(means), rivals[0].per_class
@@ -102,6 +105,8 @@ def rank_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document:
         blocks.append(Block(f"ranks:{k}", title, ("method", "mean rank"), tuple(map(_texts, lines))))
         blocks += _wilcoxon(ranks, k)
         notes.append(f"k = {k}: {_rank_note(ranks)}")
+        if without := not_ranked(rivals, confirmed.pairs, cells):
+            notes.append(f"k = {k}: without a rank: {'; '.join(without)}.")
     if not blocks:
         blocks, notes = [Block("ranks", "Mean ranks", ("method", "mean rank"), ())], ["No two methods have every pair."]
     return Document(tuple(blocks), (Sentences("note", "", (*notes, DEPENDENT_PAIRS)),))
@@ -180,14 +185,6 @@ def importance_gaps(importances: pd.DataFrame | None, studies: Iterable[str]) ->
         yield f"Importances of {study} rest on {first['measured']} of its {first['trials']} complete trials, evenly by number."
 
 
-def complete_means(confirmed: Confirmed, rivals: Sequence[Row], metric: str = "macro_f1") -> pd.DataFrame:
-    """The means of the rows that are complete on every pair: a line a row, a column a pair."""
-    cells = confirmed.cells(metric)
-    rows = [row for row in rivals if all(cells[row, pair].state == "complete" for pair in confirmed.pairs)]
-    values = [[cells[row, pair].mean for pair in confirmed.pairs] for row in rows]
-    return pd.DataFrame(values, index=[row.name for row in rows], columns=list(confirmed.pairs))
-
-
 def _interval_line(row: Row, column: str, cell: Cell) -> tuple[str, ...]:
     values = list(cell.values.values())
     intervals = (interval_text(t_interval(values)), interval_text(bca_interval(values)) or "from n = 20")
@@ -203,6 +200,28 @@ def _comparison_line(comparison: Comparison) -> tuple[str, ...]:
     effect = ("", "") if g is None or of_g is None else (f"{g:.2f}", f"[{of_g[0]:.2f}, {of_g[1]:.2f}]")
     p_values = map(p_text, (test.p, test.smallest_p, comparison.p_holm))
     return (*names, percent(test.difference), interval_text(test.interval), *effect, *p_values, str(test.n))
+
+
+def _not_compared(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    cells: Mapping[tuple[Row, str], Cell],
+    found: Sequence[Comparison],
+) -> Iterator[str]:
+    """By column the rows that stand in no comparison, with what is in their cells."""
+    compared = {(row, comparison.column) for comparison in found for row in (comparison.best, comparison.other)}
+    for column in columns:
+        without = [
+            f"{row.name} ({_gap_text(cells[row, column], column)})" for row in rows if (row, column) not in compared
+        ]
+        if without:
+            yield f"Not compared, {column}: {'; '.join(without)}."
+
+
+def _gap_text(cell: Cell, column: str) -> str:
+    if cell.state != "absent":
+        return cell_text(cell)
+    return "no seed with a number on every pair" if column == AVERAGE else "not planned"
 
 
 def _wilcoxon(ranks: Ranks, k: int) -> Iterator[Block]:

@@ -10,6 +10,7 @@ from synthetic import PAIR, write_confirm, write_experiment, write_search
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.layout import Block
+from agsgtl.reporting.table import build_table
 from agsgtl.reporting.views import build_view
 
 
@@ -123,6 +124,18 @@ def test_ranks_are_tested_from_the_needed_number_of_pairs_only(tmp_path: Path) -
     assert "not independent" in many.lists[0].lines[-1]
 
 
+def test_a_row_without_a_rank_is_named_with_the_pairs_that_it_lacks(tmp_path: Path) -> None:
+    for pair in ("toy/a", "toy/b", "toy/c"):
+        for method in ("lda", "paper", "agsgtl"):
+            failed = method == "agsgtl" and pair == "toy/b"
+            write_confirm(tmp_path / "demo", method, {41: 0.5, 50: "diverged" if failed else 0.6}, pair)
+    assert (
+        "k = 3: without a rank: agsgtl (not complete on toy/b)."
+        in build_view([tmp_path / "demo"], "ranks").lists[0].lines
+    )
+    assert "Without a rank: agsgtl (not complete on toy/b)." in build_table([tmp_path / "demo"], "macro_f1").note
+
+
 def test_spread_is_separated_where_draws_have_two_initialisations(tmp_path: Path) -> None:
     for init in (0, 1):  # draws .50/.52, .60/.62, .70/.72: as in test_statistics, by the analysis of variance
         values = {seed: 0.5 + 0.1 * index + 0.02 * init for index, seed in enumerate((41, 50, 61))}
@@ -220,6 +233,26 @@ def test_comparisons_with_a_method_stand_against_it_and_not_against_the_best(dem
     assert {line[1].text for line in block.lines} == {"fine_tune"}
     differences = {line[2].text: line[3].text for line in block.lines}
     assert differences == {"source_only": "20.0", "agsgtl": "-10.0"}
+
+
+def test_a_named_method_with_a_failed_seed_is_compared_over_the_others_and_gaps_are_named(tmp_path: Path) -> None:
+    for pair in (PAIR, "toy/other"):
+        write_confirm(tmp_path / "demo", "lda", {41: 0.4, 50: 0.5, 61: 0.6}, pair)
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.7, 61: "diverged"})
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.7, 61: 0.9}, "toy/other")
+    write_confirm(tmp_path / "demo", "paper", {41: "diverged", 50: "diverged", 61: 0.5})
+    found = build_view([tmp_path / "demo"], "comparisons", reference="agsgtl")
+    lines = [[text.text for text in line] for line in found.blocks[0].lines]
+    assert [(line[0], line[2], line[-1]) for line in lines] == [
+        (PAIR, "lda", "2"),
+        (PAIR, "paper", "0"),
+        ("toy/other", "lda", "3"),
+        ("average", "lda", "3"),
+    ]
+    assert found.lists[0].lines[1:] == (
+        "Not compared, toy/other: paper (not planned).",
+        "Not compared, average: paper (no seed with a number on every pair).",
+    )
 
 
 def test_rows_of_the_method_that_is_compared_are_not_compared_with_each_other(demo: Path, tmp_path: Path) -> None:
