@@ -199,6 +199,23 @@ def test_spread_over_pairs_has_a_pair_component() -> None:
     assert found.label_draw == pytest.approx(0.02, rel=0.4)
 
 
+@pytest.mark.parametrize("pairs", ["a", "ab"])
+def test_spread_of_a_deterministic_method_is_that_of_its_draws(pairs: str) -> None:
+    frame = spread_frame(0.04, 0.0, draws=10, inits=2)
+    found = statistics.separate_spread(
+        pd.concat([frame.assign(pair=name, value=frame["value"] + shift) for shift, name in enumerate(pairs)])
+    )
+    assert found.label_draw == pytest.approx(frame.groupby("label_seed")["value"].mean().std(), rel=1e-2)
+    assert found.initialisation == 0.0
+
+
+def test_a_fit_of_spread_that_did_not_converge_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from statsmodels.regression.mixed_linear_model import MixedLMResults
+
+    monkeypatch.setattr(MixedLMResults, "converged", property(lambda _: False, lambda *_: None), raising=False)
+    assert "did not converge" in statistics.separate_spread(spread_frame(0.04, 0.01, draws=5, inits=2)).note
+
+
 def test_spread_is_not_separable_with_one_initialisation() -> None:
     found = statistics.separate_spread(spread_frame(0.04, 0.01, draws=5, inits=1))
     assert found.label_draw is None
