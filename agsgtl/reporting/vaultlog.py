@@ -19,6 +19,9 @@ from agsgtl.reporting.ledger import Ledger, TrialFolder
 
 Purpose = Literal["confirm", "evaluate"]
 
+_CONFIG_HASH = "[0-9a-f]" * 16
+"""A glob pattern of `Ask.config_hash`: a `*` would take the first part of a longer pair's name for one."""
+
 
 @dataclass(frozen=True)
 class Looks:
@@ -143,8 +146,12 @@ def read_looks(ledger: Ledger) -> Looks:
 
 
 def count_asked(ledger: Ledger, pair: str, kind: Literal["trials", "finals"]) -> int:
-    """How many search trials, or finals, were asked on a pair, over all methods and counts of labels, set aside or not."""
-    places = (f"*/{pair}/*/{kind}", f"superseded/*/{pair}/*/{kind}")
+    """How many search trials, or finals, were asked on a pair, over all methods and counts of labels, set aside or not.
+
+    A study is set aside whole; a final whose seeds changed alone, under the hash of what it was asked.
+    """
+    study = f"*/{pair}/*/{kind}"
+    places = (study, f"superseded/{study}", f"superseded/{_CONFIG_HASH}/{study}")
     return sum(1 for place in places for folder in ledger.path.glob(place) for _ in folder.iterdir())
 
 

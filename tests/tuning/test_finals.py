@@ -9,6 +9,7 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask
 from agsgtl.reporting.status import read_status, render_status
+from agsgtl.reporting.vaultlog import VaultLog, count_asked, read_looks
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
 from agsgtl.tuning.resolved import write_experiment as write_resolved
@@ -109,3 +110,22 @@ def test_tables_say_how_the_winner_was_chosen(tmp_path: Path) -> None:
 def test_final_seeds_are_new_ones(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"search\.final_seeds must be others than search\.seeds \[0\], got \[0, 5\]"):
         experiment(tmp_path, search__final_seeds=[0, 5])
+
+
+def test_finals_on_other_seeds_after_a_look_count_as_an_extension(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "results")
+    run(JobQueue(experiment(tmp_path), ledger, concurrency=2), {})
+    log = VaultLog(ledger)
+    assert [log.append(folder, "confirm") for folder in ledger.confirmations()] == [True, True]
+    assert read_looks(ledger).before_extension == 0
+    run(JobQueue(experiment(tmp_path, search__final_seeds=[7, 8]), ledger, concurrency=2), {})
+    assert len(list(ledger.path.glob("superseded/*/agsgtl/tiny/3/finals/*/ask.json"))) == 3
+    assert count_asked(ledger, "tiny", "finals") == 6
+    assert read_looks(ledger).before_extension == 2
+
+
+def test_a_final_that_is_set_aside_counts_for_its_own_pair_alone(tmp_path: Path) -> None:
+    (tmp_path / "superseded/0123456789abcdef/agsgtl/valley/west/3/finals/0").mkdir(parents=True)
+    (tmp_path / "superseded/agsgtl/valley/west/3/finals/0").mkdir(parents=True)
+    asked = {pair: count_asked(Ledger(tmp_path), pair, "finals") for pair in ("valley/west", "west")}
+    assert asked == {"valley/west": 2, "west": 0}
