@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from agsgtl.config import Config, configure, flatten
 from agsgtl.data.mapped import map_pair
@@ -80,20 +81,43 @@ def confirmation_asks(experiment: Experiment, choice: Choice, lease: int = 0) ->
 
 
 def issue(ledger: Ledger, ask: Ask, notices: list[str]) -> TrialFolder:
-    """The folder of a confirmation, with its ask in place.
+    """The folder of a confirmation or a final, with its ask in place.
 
-    A confirmation of another configuration that lies there, since the search was extended and has another winner now, is
-    set aside under `superseded/` first; nothing is deleted. `notices` gets a sentence for each damaged file.
+    What was asked otherwise there, since the search was extended and has another winner now, is set aside under
+    `superseded/` first; nothing is deleted, and what lies there of this very ask comes back. `notices` gets a sentence for
+    each damaged file.
     """
     folder = ledger.folder(ask.identity)
     notices += folder.mend()
     there = folder.ask()
     if there is not None and there.config_hash != ask.config_hash:
-        move_folder(folder.path, ledger.path / "superseded" / there.config_hash / folder.path.relative_to(ledger.path))
+        move_folder(folder.path, _superseded(ledger, folder, there.config_hash))
         there = None
-    if there is None:
-        folder.write_ask(ask)
+    before = _superseded(ledger, folder, ask.config_hash)
+    if there is None and before.exists() and not folder.path.exists():
+        move_folder(before, folder.path)
+    folder.write_ask(ask)
     return folder
+
+
+def set_unasked_aside(ledger: Ledger, method: str, pair: str, asked: Collection[Path], notices: list[str]) -> None:
+    """Moves the confirmations of a method on a pair whose folders are not among `asked` to `superseded/`.
+
+    A winner at another k, a front that lost a point, a seed or a method that was taken out leave such confirmations; every
+    table would count them. `notices` gets a sentence for each damaged file.
+    """
+    found = [
+        path for name in ("ask", "record") for path in ledger.path.glob(f"confirm/{method}/{pair}/*/*/{name}.json")
+    ]
+    for path in sorted({path.parent for path in found} - set(asked)):
+        folder = TrialFolder(path)
+        notices += folder.mend()
+        if document := folder.ask() or folder.record():
+            move_folder(path, _superseded(ledger, folder, document.config_hash))
+
+
+def _superseded(ledger: Ledger, folder: TrialFolder, config_hash: str) -> Path:
+    return ledger.path / "superseded" / config_hash / folder.path.relative_to(ledger.path)
 
 
 def score_records(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from agsgtl.config import Config, Value, configure, flatten
@@ -20,7 +21,14 @@ from agsgtl.reporting.record import Ask
 from agsgtl.seeds import Seeds
 from agsgtl.training.methods import METHODS
 from agsgtl.training.pretrain import source_model_file, source_model_key
-from agsgtl.tuning.confirm import Choice, confirmation_asks, fixed_choices, issue, tuned_choices
+from agsgtl.tuning.confirm import (
+    Choice,
+    confirmation_asks,
+    fixed_choices,
+    issue,
+    set_unasked_aside,
+    tuned_choices,
+)
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.study import Study, StudyName
 
@@ -68,6 +76,7 @@ class JobQueue:
         self.failed_models: set[str] = set()
         self.choices: list[Choice] = []
         self.confirmed = 0
+        self._asked: set[Path] = set()
         self._planned: set[str] = set()
         self._chosen: dict[StudyName, list[Choice]] = {}
         self._units = {study.name: _typical_units(study) for study in self.studies}
@@ -87,6 +96,12 @@ class JobQueue:
         """A sentence for each damaged or torn file that was met since the last call."""
         notices, self.notices = self.notices, []
         return notices
+
+    def is_settled(self, method: str, pair: str) -> bool:
+        """Whether all choices of a method on a pair are known: its studies are decided; of a fixed method, all of the pair."""
+        studies = [study for study in self.studies if study.name.pair == pair]
+        own = [study for study in studies if study.name.method == method]
+        return all(study.is_decided for study in own or studies)
 
     def stop(self) -> None:
         """Hands out nothing more; what runs is let go on until it has saved its checkpoint."""
@@ -184,7 +199,10 @@ class JobQueue:
         return self._units[study.name] * trainings
 
     def _plan_confirmations(self) -> None:
-        """Issues what can be confirmed by now: fixed methods from the start, a study's winners once they are known."""
+        """Issues what can be confirmed by now: fixed methods from the start, a study's winners once they are known.
+
+        Earlier confirmations that nothing asks for any more are set aside as soon as that is known.
+        """
         for study in self.studies:
             if study.is_done:
                 self._plan_finals(study)
@@ -196,6 +214,15 @@ class JobQueue:
                     counts |= {choice.per_class for choice in self._winners(study)}
             for count in sorted(counts):
                 self._plan(f"fixed {pair} {count}", partial(fixed_choices, self.experiment, pair, [count]))
+            self._set_unasked_aside(pair)
+
+    def _set_unasked_aside(self, pair: str) -> None:
+        """Clears a pair of the confirmations that no choice asks for, once for each method."""
+        for method in METHODS:
+            name = f"unasked {method} {pair}"
+            if name not in self._planned and self.is_settled(method, pair):
+                self._planned.add(name)
+                set_unasked_aside(self.ledger, method, pair, self._asked, self.notices)
 
     def _plan_finals(self, study: Study) -> None:
         """Issues the finals of a study whose trials have all ended, unless that was done before."""
@@ -226,6 +253,7 @@ class JobQueue:
         for choice in choices:
             for ask in confirmation_asks(self.experiment, choice, self.lease):
                 folder = issue(self.ledger, ask, self.notices)
+                self._asked.add(folder.path)
                 if folder.has_record():
                     self.confirmed += 1
                 else:

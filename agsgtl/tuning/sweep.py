@@ -73,6 +73,7 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
         for pair in experiment.pairs.values():
             unpack_pair(pair, ledger.path)
         end = SweepEnd(ledger)
+        lease.require()  # unpacking took its time, and a queue moves folders
         queue = JobQueue(experiment, ledger, concurrency, lease.number) if concurrency else None
         _say(queue.take_notices() if queue else [])
         if queue is None or not queue.is_finished:

@@ -1,0 +1,76 @@
+"""Which confirmations stand: those that a choice asks for; the others are set aside, and come back when asked for again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studies import finish
+
+from agsgtl.reporting.ledger import Ledger
+from agsgtl.tuning.experiment import Experiment, load_experiment
+from agsgtl.tuning.jobs import JobQueue
+from experiments import SPACE, write_experiment
+
+SAMPLED_K = {"agsgtl": {**SPACE, "labels.per_class": {"type": "int", "low": 1, "high": 4}}}
+
+
+def experiment(folder: Path, spaces: dict | None = None, **changes: object) -> Experiment:
+    settings = {"search__trials": 1, "search__seeds": [0], "confirm__methods": ["lda", "agsgtl"], **changes}
+    return load_experiment(write_experiment(folder, spaces or {"agsgtl": SPACE}, **settings))
+
+
+def queue_of(folder: Path, spaces: dict | None = None, **changes: object) -> JobQueue:
+    return JobQueue(experiment(folder, spaces, **changes), Ledger(folder / "results"), concurrency=1)
+
+
+def run(queue: JobQueue, scores: dict[int, float] | None = None) -> list[str]:
+    done = []
+    while job := queue.next():
+        finish(queue, job, {"search": scores or {}})
+        done.append(job.key)
+    assert queue.is_finished
+    return done
+
+
+def standing(ledger: Ledger) -> set[str]:
+    return {folder.path.relative_to(ledger.path / "confirm").as_posix() for folder in ledger.confirmations()}
+
+
+def set_aside(ledger: Ledger) -> set[str]:
+    return {
+        path.parent.as_posix().partition("/confirm/")[2] for path in ledger.path.glob("superseded/*/**/record.json")
+    }
+
+
+def test_a_seed_that_is_taken_out_stands_no_longer_and_comes_back_unchanged(tmp_path: Path) -> None:
+    run(queue_of(tmp_path))
+    ledger, all_of_them = Ledger(tmp_path / "results"), {f"{m}/tiny/3/{s}" for m in ("lda", "agsgtl") for s in (41, 50)}
+    assert standing(ledger) == all_of_them
+    assert run(queue_of(tmp_path, confirm__seeds=[41])) == []
+    assert standing(ledger) == {"lda/tiny/3/41", "agsgtl/tiny/3/41"}
+    assert set_aside(ledger) == {"lda/tiny/3/50", "agsgtl/tiny/3/50"}
+    assert run(queue_of(tmp_path)) == []  # nothing runs again
+    assert (standing(ledger), set_aside(ledger)) == (all_of_them, set())
+
+
+def test_a_winner_at_another_k_takes_the_earlier_ones_place_once_it_is_known(tmp_path: Path) -> None:
+    known = [{"labels.per_class": 1}, {"labels.per_class": 2}]
+    run(queue_of(tmp_path, SAMPLED_K, search__enqueue=known[:1], confirm__seeds=[41]), {0: 0.5})
+    ledger = Ledger(tmp_path / "results")
+    before = standing(ledger)
+    assert before == {"agsgtl/tiny/1/41", "lda/tiny/1/41", "lda/tiny/3/41"}  # 3 is the experiment's own k
+    extended = queue_of(tmp_path, SAMPLED_K, search__enqueue=known, search__trials=2, confirm__seeds=[41])
+    assert standing(ledger) == before
+    run(extended, {1: 0.9})
+    assert standing(ledger) == {"agsgtl/tiny/2/41", "lda/tiny/2/41", "lda/tiny/3/41"}
+    assert set_aside(ledger) == {"agsgtl/tiny/1/41", "lda/tiny/1/41"}
+
+
+def test_other_pairs_and_files_of_others_stay_where_they_are(tmp_path: Path) -> None:
+    run(queue_of(tmp_path))
+    ledger = Ledger(tmp_path / "results")
+    longer_name = ledger.path / "confirm/lda/tiny/east/3/50"
+    longer_name.mkdir(parents=True)
+    (longer_name / "ask.json").write_bytes((ledger.path / "confirm/lda/tiny/3/50/ask.json").read_bytes())
+    run(queue_of(tmp_path, confirm__seeds=[41]))
+    assert (longer_name / "ask.json").exists()
