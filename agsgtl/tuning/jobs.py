@@ -136,8 +136,7 @@ class JobQueue:
             return
         waiting = self._waiting[job.key]
         if not waiting.folder.has_record():
-            failures = waiting.folder.failures()
-            waiting.is_alone = bool(failures) and failures[-1]["reason"] == "out_of_memory"
+            waiting.is_alone = _ran_out_of_memory(waiting.folder)
             return
         del self._waiting[job.key]
         if study := self._study_of(waiting.ask):
@@ -167,7 +166,7 @@ class JobQueue:
         key = folder.path.relative_to(self.ledger.path).as_posix()
         study = self._study_of(ask)
         work = self._work_left(study) if study else work_units(method, ask.config) * len(ask.seeds)
-        self._waiting[key] = _Waiting(folder, ask, self._models_of(ask), work)
+        self._waiting[key] = _Waiting(folder, ask, self._models_of(ask), work, _ran_out_of_memory(folder))
 
     def _models_of(self, ask: Ask) -> list[Job]:
         """The source models that a trial needs; none where its config makes no sense: the trial says so itself."""
@@ -259,6 +258,12 @@ class JobQueue:
                 else:
                     self.notices += folder.torn_ends()
                     self._wait_for(folder, choice.method)
+
+
+def _ran_out_of_memory(folder: TrialFolder) -> bool:
+    """Whether a trial's last attempt did, whichever driver started it: it is tried again alone."""
+    failures = folder.failures()
+    return bool(failures) and failures[-1]["reason"] == "out_of_memory"
 
 
 def study_names(experiment: Experiment) -> list[StudyName]:

@@ -98,6 +98,18 @@ def test_out_of_memory_is_tried_again_alone(queue: JobQueue) -> None:
     assert queue.next() is not None
 
 
+@pytest.mark.parametrize(("reason", "is_alone"), [("out_of_memory", True), ("node_lost", False)])
+def test_out_of_memory_is_tried_again_alone_by_the_next_driver_too(
+    queue: JobQueue, reason: str, is_alone: bool
+) -> None:
+    job = first(queue, "trial")
+    folder_of(queue, job).append_failure("out_of_memory", "made up")
+    folder_of(queue, job).append_failure(reason, "the last one counts")
+    resumed = JobQueue(queue.experiment, queue.ledger, concurrency=2)
+    again = next(again for again in iter(resumed.next, None) if again.key == job.key)
+    assert again.is_alone is is_alone
+
+
 def test_after_a_stop_nothing_is_handed_out(queue: JobQueue) -> None:
     queue.stop()
     assert queue.next() is None
