@@ -80,6 +80,13 @@ class TrialFolder:
         """Whether this call wrote the record; the first writer wins."""
         return write_once(self.path / "record.json", write_document(record))
 
+    def set_record_aside(self) -> str:
+        """Sets aside a record that answers another ask, after the scores that it was given; a sentence that says so."""
+        if (self.path / "scores.json").exists():
+            set_aside(self.path / "scores.json")
+        place = set_aside(self.path / "record.json")
+        return f"{self.path}: the record answers another ask; set aside as {place.name}"
+
     def scores(self) -> tuple[Scores, ...]:
         """The test scores, one for each of the trial's seeds, or none while the vault was not opened for it."""
         found = _read_if_there(ScoresFile, f"{self.path}/scores.json")
@@ -169,9 +176,9 @@ class TrialFolder:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start of a trial, and what it may write: nothing once a later attempt has started.
+    """One start of a trial, and what it may write: nothing once a later attempt has started, or the folder was set aside.
 
-    A worker that outlives its driver thus cannot overwrite what its successor writes.
+    A worker that outlives its driver thus cannot overwrite what its successor writes, nor answer another ask.
     """
 
     folder: TrialFolder
@@ -179,9 +186,11 @@ class Attempt:
     token: str
 
     def require_current(self) -> None:
-        """Raises Interrupted where a later attempt has started."""
+        """Raises Interrupted where a later attempt has started, or the folder holds no sign of this one."""
         attempts = self.folder.attempts()
-        if attempts and attempts[-1].get("token") != self.token:
+        if not attempts:
+            raise Interrupted(f"attempt {self.number} lost its folder: it was set aside")
+        if attempts[-1].get("token") != self.token:
             raise Interrupted(f"attempt {self.number} was taken over by attempt {attempts[-1].get('attempt')}")
 
     def append_progress(self, entry: dict[str, Any]) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from agsgtl.durable import append_line, replace_bytes
+from agsgtl.durable import append_line, exclusively, replace_bytes
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Record
 
 Purpose = Literal["confirm", "evaluate"]
 
@@ -58,7 +60,9 @@ class Opening:
 class VaultLog:
     """The log, open to append to; read once, so that ten thousand looks cost as many times what one does.
 
-    For one driver at a time, and for a time in which no trial is asked: `search_trials` and `finals` are counted once a pair.
+    It is read again where another process has written to it meanwhile, as a driver that took a sweep over may: each line
+    follows the one that lies before it. For a time in which no trial is asked: `search_trials` and `finals` are counted once
+    a pair.
 
     Raises:
         UserError: the chain is broken.
@@ -66,11 +70,16 @@ class VaultLog:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        _cut_torn_end(ledger.vault_log)
-        openings = read_openings(ledger)
-        self._known = {_look(opening) for opening in openings}
-        self._previous = _sha256(_lines(ledger.vault_log)[-1]) if openings else None
         self._asked: dict[str, dict[str, int]] = {}
+        with self._only_writer():
+            self._read()
+
+    def _read(self) -> None:
+        _cut_torn_end(self._ledger.vault_log)
+        openings = read_openings(self._ledger)
+        self._known = {_look(opening) for opening in openings}
+        self._previous = _sha256(_lines(self._ledger.vault_log)[-1]) if openings else None
+        self._size = _size(self._ledger.vault_log)
 
     def append(self, folder: TrialFolder, purpose: Purpose, lease: int | None = None) -> bool:
         """Whether this call logged the look; False where this very record was opened for this purpose before.
@@ -78,11 +87,17 @@ class VaultLog:
         The line is on disk when this returns: call it before the test labels are read.
 
         Raises:
-            UserError: the folder holds no record.
+            UserError: the folder holds no record, or another process broke the chain meanwhile.
         """
         record = folder.record()
         if record is None:
             raise UserError(f"{folder.path}: the vault opens for finished trials only, and this one has no record.json")
+        with self._only_writer():
+            if _size(self._ledger.vault_log) != self._size:
+                self._read()
+            return self._append(folder, record, purpose, lease)
+
+    def _append(self, folder: TrialFolder, record: Record, purpose: Purpose, lease: int | None) -> bool:
         opening = Opening(
             time=time.time(),
             record=folder.path.relative_to(self._ledger.path).as_posix(),
@@ -98,8 +113,11 @@ class VaultLog:
             return False
         line = append_line(self._ledger.vault_log, asdict(opening))
         self._known.add(_look(opening))
-        self._previous = _sha256(line)
+        self._previous, self._size = _sha256(line), _size(self._ledger.vault_log)
         return True
+
+    def _only_writer(self) -> AbstractContextManager[None]:
+        return exclusively(self._ledger.path / ".vault.jsonl.guard")
 
     def _asked_on(self, pair: str) -> dict[str, int]:
         if pair not in self._asked:
@@ -175,6 +193,10 @@ def _parse(line: bytes) -> Opening | None:
 
 def _lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _ends_whole(path: Path) -> bool:

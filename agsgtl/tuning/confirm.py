@@ -84,8 +84,8 @@ def issue(ledger: Ledger, ask: Ask, notices: list[str]) -> TrialFolder:
     """The folder of a confirmation or a final, with its ask in place.
 
     What was asked otherwise there, since the search was extended and has another winner now, is set aside under
-    `superseded/` first; nothing is deleted, and what lies there of this very ask comes back. `notices` gets a sentence for
-    each damaged file.
+    `superseded/` first; nothing is deleted, and what lies there of this very ask comes back. A record that answers another
+    ask is set aside in its folder. `notices` gets a sentence for it, and for each damaged file.
     """
     folder = ledger.folder(ask.identity)
     notices += folder.mend()
@@ -97,6 +97,9 @@ def issue(ledger: Ledger, ask: Ask, notices: list[str]) -> TrialFolder:
     if there is None and before.exists() and not folder.path.exists():
         move_folder(before, folder.path)
     folder.write_ask(ask)
+    record = folder.record()
+    if record is not None and record.config_hash != ask.config_hash:
+        notices.append(folder.set_record_aside())
     return folder
 
 

@@ -79,8 +79,8 @@ class LedgerSearcher(Searcher):
         if result and NOT_WRITABLE in result:
             self.fatal = NotWritable(result[NOT_WRITABLE])
         try:
+            self.before_each_job()  # a driver that was taken over says nothing of its successor's trials, and plans none
             if error and job.kind == "trial":
-                self.before_each_job()  # a driver that was taken over says nothing of its successor's trials
                 self._note_death(TrialFolder(self.queue.ledger.path / job.folder))
             self.queue.done(job)
         except UserError as fatal:

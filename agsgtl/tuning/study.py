@@ -18,7 +18,6 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from agsgtl.config import Value, flatten
-from agsgtl.durable import set_aside
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder, without_garbage_collection
 from agsgtl.reporting.record import Ask, Identity, Record, Setup
@@ -151,8 +150,7 @@ class Study:
     def _finish_if_same(self, folder: TrialFolder, ask: Ask, record: Record | None) -> None:
         """Takes a record that was there before this driver, unless it answers another ask."""
         if record is not None and record.config_hash != ask.config_hash:
-            place = set_aside(folder.path / "record.json")
-            self.notices.append(f"{folder.path}: the record answers another ask; set aside as {place.name}")
+            self.notices.append(folder.set_record_aside())
             record = None
         self._take(record, folder)
 

@@ -96,6 +96,7 @@ def _run(
         check_cluster(address, ledger.path)
         end.slots = cluster_slots(experiment.file.resources)
         concurrency = queue.concurrency if queue else end.slots
+        lease.require()
         write_experiment(experiment, ledger, concurrency, lease.number, cells=[])
         queue = queue or JobQueue(experiment, ledger, concurrency, lease.number)
         request = StopRequest(ledger.path, lease.number, on_stop=queue.stop)

@@ -4,8 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from synthetic import make_record, write_run
 
+from agsgtl.durable import move_folder
+from agsgtl.errors import Interrupted
 from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.record import Identity
+from agsgtl.seeds import Seeds
 
 
 def line(epoch: int, score: float) -> bytes:
@@ -46,3 +51,21 @@ def test_a_torn_end_is_said_once_with_its_file(tmp_path: Path) -> None:
     folder.start_attempt().append_progress({"epoch": 6, "score": 0.6})
     assert folder.torn_ends() == []
     assert [report["epoch"] for report in folder.progress()] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("is_started_anew", [False, True])
+def test_an_attempt_whose_folder_was_set_aside_writes_no_more(tmp_path: Path, is_started_anew: bool) -> None:
+    identity = Identity(experiment="e", kind="search", method="lda", pair="a", per_class=3, number=0)
+    asked, record = make_record(identity, [Seeds(labels=0, init=0)])
+    folder = TrialFolder(tmp_path / "trials/0")
+    write_run(folder, asked, None)
+    old = folder.start_attempt()
+    move_folder(folder.path, tmp_path / "superseded/trials/0")
+    write_run(folder, make_record(identity, [Seeds(labels=7, init=7)])[0], None)
+    if is_started_anew:
+        folder.start_attempt()
+    with pytest.raises(Interrupted):
+        old.write_record(record)
+    with pytest.raises(Interrupted):
+        old.append_progress({"epoch": 1, "score": 0.5})
+    assert (folder.has_record(), folder.progress()) == (False, [])

@@ -41,6 +41,16 @@ def test_the_same_look_is_logged_once_and_another_purpose_again(opened: Ledger) 
     assert len(read_openings(opened)) == 4
 
 
+def test_a_log_that_another_process_went_on_with_stays_one_chain(opened: Ledger) -> None:
+    first, second, third = opened.confirmations()
+    old, new = VaultLog(opened), VaultLog(opened)
+    assert new.append(first, "evaluate")
+    assert not old.append(first, "evaluate")  # the other one's look
+    assert old.append(second, "evaluate")
+    assert new.append(third, "evaluate")
+    assert [opening.purpose for opening in read_openings(opened)] == ["confirm"] * 3 + ["evaluate"] * 3
+
+
 @pytest.mark.parametrize("harm", ["change", "remove", "swap", "forge"])
 def test_a_harmed_chain_is_an_error(opened: Ledger, harm: str) -> None:
     lines = opened.vault_log.read_text().splitlines()

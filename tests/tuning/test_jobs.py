@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from synthetic import scores_of
 
 from agsgtl.durable import NotWritable
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import ScoresFile, write_document
 from agsgtl.training.pretrain import source_model_file
 from agsgtl.trial import failed_record
 from agsgtl.tuning.experiment import load_experiment
@@ -31,6 +33,12 @@ def folder_of(queue: JobQueue, job: Job) -> TrialFolder:
 
 def finish(queue: JobQueue, job: Job) -> None:
     """Ends a job as a worker would, without training anything."""
+    finish_without_telling(queue, job)
+    queue.done(job)
+
+
+def finish_without_telling(queue: JobQueue, job: Job) -> None:
+    """Leaves behind what a worker would."""
     if job.kind == "source_model":
         file = source_model_file(queue.ledger.pretrained, job.folder)
         file.parent.mkdir(parents=True)
@@ -40,7 +48,6 @@ def finish(queue: JobQueue, job: Job) -> None:
         ask = folder.ask()
         complete = {"status": "complete", "reason": None, "score": float(ask.identity.number)}
         folder.write_record(failed_record(ask, "error", "").model_copy(update=complete))
-    queue.done(job)
 
 
 def first(queue: JobQueue, kind: str) -> Job:
@@ -145,6 +152,34 @@ def test_a_driver_that_was_taken_over_notes_no_death(queue: JobQueue) -> None:
     searcher.on_trial_complete("ray trial", error=True)
     assert "taken this sweep over" in str(searcher.fatal)
     assert folder_of(queue, job).failures() == []
+
+
+def test_a_driver_that_was_taken_over_plans_nothing_more(queue: JobQueue) -> None:
+    def taken_over() -> None:
+        raise UserError("another driver has taken this sweep over")
+
+    while "/trials/2" not in (job := first(queue, "trial")).key:
+        finish(queue, job)
+    finish_without_telling(queue, job)
+    before = set(queue.ledger.path.rglob("ask.json"))
+    searcher = LedgerSearcher(queue, slots=2, before_each_job=taken_over)
+    searcher.jobs["ray trial"] = job
+    searcher.on_trial_complete("ray trial", result={})
+    assert "taken this sweep over" in str(searcher.fatal)
+    assert set(queue.ledger.path.rglob("ask.json")) == before  # the winner is the successor's to confirm
+
+
+def test_a_confirmation_that_answers_another_ask_is_set_aside_with_its_scores(queue: JobQueue) -> None:
+    while job := queue.next():
+        finish(queue, job)
+    folder = next(queue.ledger.confirmations())
+    other = folder.record().model_copy(update={"config_hash": "0123456789abcdef"})
+    (folder.path / "record.json").write_bytes(write_document(other))
+    (folder.path / "scores.json").write_bytes(write_document(ScoresFile(scores=(scores_of(0.9),))))
+    again = JobQueue(queue.experiment, queue.ledger, concurrency=2)
+    assert again.take_notices() == [f"{folder.path}: the record answers another ask; set aside as record.json.damaged"]
+    assert (folder.has_record(), folder.scores()) == (False, ())
+    assert first(again, "trial").key == folder.path.relative_to(queue.ledger.path).as_posix()
 
 
 def test_a_death_is_noted_with_the_drivers_lease(queue: JobQueue) -> None:
