@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agsgtl.config import Config, configure, flatten
 from agsgtl.data.mapped import map_pair
@@ -189,3 +190,33 @@ def planned_cells(experiment: Experiment, choices: Iterable[Choice]) -> list[Map
         for choice in choices
         for seed in experiment.file.confirm.seeds
     ]
+
+
+def known_cells(
+    experiment: Experiment,
+    choices: Iterable[Choice],
+    stored: Iterable[Mapping[str, Any]],
+    is_settled: Callable[[str, str], bool],
+) -> list[Mapping[str, Any]]:
+    """The confirmations planned by now, and of those `stored` before the ones that may still hold.
+
+    A stored one holds while its method, pair and seed are the experiment's and the search that chose it goes on: until
+    `is_settled(method, pair)` its records stand in the tables, which must know how many there should be.
+    """
+    planned = planned_cells(experiment, choices)
+    places = {_place(cell) for cell in planned}
+    confirm = experiment.file.confirm
+    holding = [
+        cell
+        for cell in stored
+        if cell["method"] in confirm.methods
+        and cell["pair"] in experiment.pairs
+        and cell["seed"] in confirm.seeds
+        and not is_settled(cell["method"], cell["pair"])
+        and _place(cell) not in places
+    ]
+    return [*planned, *holding]
+
+
+def _place(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(cell[name] for name in ("method", "pair", "per_class", "seed"))

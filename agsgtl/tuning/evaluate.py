@@ -8,6 +8,7 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.confirm import score_records
 from agsgtl.tuning.lease import only_driver
+from agsgtl.tuning.resolved import has_decided
 from agsgtl.yamlfile import read_yaml
 
 
@@ -22,7 +23,7 @@ def score_trials(results: Path) -> int:
         raise UserError(f"{results}: holds no experiment.yaml; name a folder that `agsgtl sweep` wrote")
     content = read_yaml(ledger.experiment_file)
     unscored = [folder.path for folder in ledger.confirmations() if not folder.scores() and not folder.has_record()]
-    if unscored or not content.get("confirm_cells"):
+    if unscored or not has_decided(content):
         raise UserError(
             f"{results}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first"
         )

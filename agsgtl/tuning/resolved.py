@@ -7,7 +7,7 @@ the meaning from the trials it touches: the driver says which, and goes on only 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -103,10 +103,30 @@ def _change_of_device(stored: Mapping[str, Any], experiment: Experiment, ledger:
     return [] if bool(old) == bool(new) else [Change("resources.gpu", old, new, tuple(ledger.studies()))]
 
 
+def stored_cells(ledger: Ledger) -> list[dict[str, Any]]:
+    """The confirmations that the stored experiment plans; none where there is none yet."""
+    if not ledger.experiment_file.exists():
+        return []
+    return list(read_yaml(ledger.experiment_file).get("confirm_cells") or [])
+
+
+def has_decided(content: Mapping[str, Any]) -> bool:
+    """Whether a stored experiment has all its winners, so that test labels may be opened for its trials.
+
+    An older version did not say so; it wrote cells when all were known, and none before.
+    """
+    return bool(content.get("is_decided", content.get("confirm_cells")))
+
+
 def write_experiment(
-    experiment: Experiment, ledger: Ledger, concurrency: int, lease: int, cells: list[Mapping[str, Any]]
+    experiment: Experiment,
+    ledger: Ledger,
+    concurrency: int,
+    lease: int,
+    cells: Sequence[Mapping[str, Any]],
+    is_decided: bool = False,
 ) -> None:
-    """Writes the resolved experiment; `cells` are the confirmations that are planned by now."""
+    """Writes the resolved experiment; `cells` are the confirmations that are known by now, all of them where it `is_decided`."""
     content = experiment.file.model_dump(mode="json")
     content["search"]["warnings"] = list(experiment.warnings)
     content |= {
@@ -118,6 +138,7 @@ def write_experiment(
         "lease": lease,
         "versions": {**versions(), **{name: version(name) for name in _PACKAGES}},
         "platform": platform.platform(),
+        "is_decided": is_decided,
         "confirm_cells": [dict(cell) for cell in cells],
     }
     text = "# Written by `agsgtl sweep`: the experiment as it ran, every default spelled out.\n"

@@ -15,12 +15,12 @@ from agsgtl.data.mapped import unpack_pair
 from agsgtl.durable import limits_of
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.cluster import check_cluster, cluster_slots, ray_session, run_jobs
-from agsgtl.tuning.confirm import missing_cells, planned_cells, score_records
+from agsgtl.tuning.confirm import known_cells, missing_cells, planned_cells, score_records
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
 from agsgtl.tuning.lease import Lease, only_driver
 from agsgtl.tuning.progress import Progress
-from agsgtl.tuning.resolved import remembered_concurrency, write_experiment
+from agsgtl.tuning.resolved import remembered_concurrency, stored_cells, write_experiment
 from agsgtl.tuning.searcher import LedgerSearcher
 from agsgtl.tuning.stopping import StopRequest, stop_on_signals
 
@@ -95,15 +95,18 @@ def _run(
     with ray_session(address):
         check_cluster(address, ledger.path)
         end.slots = cluster_slots(experiment.file.resources)
-        concurrency = queue.concurrency if queue else end.slots
-        lease.require()
-        write_experiment(experiment, ledger, concurrency, lease.number, cells=[])
-        queue = queue or JobQueue(experiment, ledger, concurrency, lease.number)
+        plan = _Plan(experiment, ledger, lease)
+        if queue is None:
+            lease.require()
+            write_experiment(experiment, ledger, end.slots, lease.number, cells=[])  # first: it holds the concurrency
+            queue = JobQueue(experiment, ledger, end.slots, lease.number)
+        plan.write(queue)
         request = StopRequest(ledger.path, lease.number, on_stop=queue.stop)
 
         def before_each_job() -> None:
             request.listen()
             lease.require()
+            plan.write_if_grown(queue)
 
         searcher = LedgerSearcher(queue, end.slots, before_each_job)
         try:
@@ -113,15 +116,38 @@ def _run(
             raise searcher.fatal or error from None
     if searcher.fatal:
         raise searcher.fatal
+    plan.write_if_grown(queue)
     end.ran, end.is_interrupted = len(searcher.spans), not queue.is_finished
     end.busy = _busy_share(searcher.spans, end.slots * experiment.file.resources.cpu)
     return queue
 
 
+class _Plan:
+    """Keeps the stored experiment's cells up to date while searches run, so that tables know what is missing meanwhile."""
+
+    def __init__(self, experiment: Experiment, ledger: Ledger, lease: Lease) -> None:
+        self.experiment, self.ledger, self.lease = experiment, ledger, lease
+        self.before = stored_cells(ledger)
+        self.written = 0
+
+    def write(self, queue: JobQueue) -> None:
+        """Writes what is known by now."""
+        self.lease.require()
+        cells = known_cells(self.experiment, queue.choices, self.before, queue.is_settled)
+        write_experiment(self.experiment, self.ledger, queue.concurrency, self.lease.number, cells)
+        self.written = len(queue.choices)
+
+    def write_if_grown(self, queue: JobQueue) -> None:
+        """Writes it again where another study was decided since."""
+        if len(queue.choices) > self.written:
+            self.write(queue)
+
+
 def _finish(experiment: Experiment, ledger: Ledger, queue: JobQueue, lease: Lease, end: SweepEnd) -> None:
     """Opens the vault for what was confirmed, and collects what is missing or failed."""
     lease.require()
-    write_experiment(experiment, ledger, queue.concurrency, lease.number, planned_cells(experiment, queue.choices))
+    cells = planned_cells(experiment, queue.choices)
+    write_experiment(experiment, ledger, queue.concurrency, lease.number, cells, is_decided=True)
     score_records(ledger.confirmations(), ledger, experiment.pair_arguments, "confirm", lease)
     end.missing = missing_cells(experiment, ledger, queue.choices)
     end.missing += [

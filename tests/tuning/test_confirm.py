@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
+import pytest
 from studies import finish
 
+from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
+from agsgtl.tuning.confirm import planned_cells
+from agsgtl.tuning.evaluate import score_trials
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
+from agsgtl.tuning.resolved import has_decided
+from agsgtl.tuning.resolved import write_experiment as write_resolved
+from agsgtl.tuning.searcher import LedgerSearcher
+from agsgtl.tuning.sweep import sweep
+from agsgtl.yamlfile import read_yaml
 from experiments import SPACE, write_experiment
 
 SAMPLED_K = {"agsgtl": {**SPACE, "labels.per_class": {"type": "int", "low": 1, "high": 4}}}
@@ -20,7 +30,7 @@ def experiment(folder: Path, spaces: dict | None = None, **changes: object) -> E
 
 
 def queue_of(folder: Path, spaces: dict | None = None, **changes: object) -> JobQueue:
-    return JobQueue(experiment(folder, spaces, **changes), Ledger(folder / "results"), concurrency=1)
+    return JobQueue(experiment(folder, spaces, **changes), Ledger(folder / "results/tiny"), concurrency=1)
 
 
 def run(queue: JobQueue, scores: dict[int, float] | None = None) -> list[str]:
@@ -44,7 +54,10 @@ def set_aside(ledger: Ledger) -> set[str]:
 
 def test_a_seed_that_is_taken_out_stands_no_longer_and_comes_back_unchanged(tmp_path: Path) -> None:
     run(queue_of(tmp_path))
-    ledger, all_of_them = Ledger(tmp_path / "results"), {f"{m}/tiny/3/{s}" for m in ("lda", "agsgtl") for s in (41, 50)}
+    ledger, all_of_them = (
+        Ledger(tmp_path / "results/tiny"),
+        {f"{m}/tiny/3/{s}" for m in ("lda", "agsgtl") for s in (41, 50)},
+    )
     assert standing(ledger) == all_of_them
     assert run(queue_of(tmp_path, confirm__seeds=[41])) == []
     assert standing(ledger) == {"lda/tiny/3/41", "agsgtl/tiny/3/41"}
@@ -56,7 +69,7 @@ def test_a_seed_that_is_taken_out_stands_no_longer_and_comes_back_unchanged(tmp_
 def test_a_winner_at_another_k_takes_the_earlier_ones_place_once_it_is_known(tmp_path: Path) -> None:
     known = [{"labels.per_class": 1}, {"labels.per_class": 2}]
     run(queue_of(tmp_path, SAMPLED_K, search__enqueue=known[:1], confirm__seeds=[41]), {0: 0.5})
-    ledger = Ledger(tmp_path / "results")
+    ledger = Ledger(tmp_path / "results/tiny")
     before = standing(ledger)
     assert before == {"agsgtl/tiny/1/41", "lda/tiny/1/41", "lda/tiny/3/41"}  # 3 is the experiment's own k
     extended = queue_of(tmp_path, SAMPLED_K, search__enqueue=known, search__trials=2, confirm__seeds=[41])
@@ -68,9 +81,60 @@ def test_a_winner_at_another_k_takes_the_earlier_ones_place_once_it_is_known(tmp
 
 def test_other_pairs_and_files_of_others_stay_where_they_are(tmp_path: Path) -> None:
     run(queue_of(tmp_path))
-    ledger = Ledger(tmp_path / "results")
+    ledger = Ledger(tmp_path / "results/tiny")
     longer_name = ledger.path / "confirm/lda/tiny/east/3/50"
     longer_name.mkdir(parents=True)
     (longer_name / "ask.json").write_bytes((ledger.path / "confirm/lda/tiny/3/50/ask.json").read_bytes())
     run(queue_of(tmp_path, confirm__seeds=[41]))
     assert (longer_name / "ask.json").exists()
+
+
+def planned(ledger: Ledger) -> dict[tuple[str, int], int | None]:
+    """Of each planned confirmation, by method and seed, how many trials it was chosen from."""
+    cells = read_yaml(ledger.experiment_file)["confirm_cells"]
+    return {(cell["method"], cell["seed"]): cell.get("trials") for cell in cells}
+
+
+def cut_short(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
+    """Makes a sweep run without Ray, and end before the first job whose key holds a text."""
+
+    def run_jobs(searcher: LedgerSearcher, *rest: object) -> None:
+        while before not in (job := searcher.suggest("it")["job"])["key"]:
+            finish(searcher.queue, searcher.jobs.pop("it"), {})
+            assert job["lease"] == searcher.queue.lease
+
+    monkeypatch.setattr("agsgtl.tuning.sweep.ray_session", lambda address: nullcontext())
+    monkeypatch.setattr("agsgtl.tuning.sweep.cluster_slots", lambda resources: 1)
+    monkeypatch.setattr("agsgtl.tuning.sweep.run_jobs", run_jobs)
+
+
+def test_while_a_search_is_extended_its_earlier_confirmations_stay_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = queue_of(tmp_path)
+    run(queue)
+    cells = planned_cells(queue.experiment, queue.choices)
+    write_resolved(queue.experiment, queue.ledger, 1, 1, cells, is_decided=True)
+    experiment(tmp_path, search__trials=2, confirm__seeds=[41, 61])
+    cut_short(monkeypatch, before="/trials/1")
+    assert sweep(tmp_path / "experiment.yaml", tmp_path / "results").is_interrupted
+    assert planned(queue.ledger) == {("lda", 41): None, ("lda", 61): None, ("agsgtl", 41): 1}  # seed 50 was taken out
+    with pytest.raises(UserError, match="this sweep is not finished"):
+        score_trials(queue.ledger.path)
+    cut_short(monkeypatch, before="confirm/agsgtl")
+    assert sweep(tmp_path / "experiment.yaml", tmp_path / "results").is_interrupted
+    new = {("agsgtl", 41): 2, ("agsgtl", 61): 2}
+    assert planned(queue.ledger) == {("lda", 41): None, ("lda", 61): None, **new}
+
+
+@pytest.mark.parametrize(
+    ("content", "decided"),
+    [
+        ({"confirm_cells": [{"seed": 41}]}, True),  # an older version's file
+        ({"confirm_cells": []}, False),
+        ({"confirm_cells": [{"seed": 41}], "is_decided": False}, False),
+        ({"confirm_cells": [], "is_decided": True}, True),
+    ],
+)
+def test_an_older_experiment_is_decided_where_it_plans_anything(content: dict, decided: bool) -> None:
+    assert has_decided(content) is decided
