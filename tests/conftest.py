@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from sweeps import undisturbed as undisturbed  # noqa: PLC0414 - a fixture of every test of sweeps
+from sweeps import no_driver_outlives_its_test as no_driver_outlives_its_test  # noqa: PLC0414 - fixtures of every test
+from sweeps import undisturbed as undisturbed  # noqa: PLC0414
+from sweeps import undisturbed_sweep as undisturbed_sweep  # noqa: PLC0414
 from tiny import write_tiny_pair
 
 from agsgtl.data.pairing import DomainPair, load_pair

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,20 +18,43 @@ from experiments import write_experiment
 
 WAIT_S = 200.0
 
+_started: list[subprocess.Popen[str]] = []
+
 
 def start(experiment: Path, results: Path, *options: str) -> subprocess.Popen[str]:
+    """A driver in a process group of its own, which ends with the test at the latest."""
     command = [sys.executable, "-m", "agsgtl", "sweep", str(experiment), "--results", str(results), *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # else others starve its workers
-    return subprocess.Popen(
+    driver = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
     )
+    _started.append(driver)
+    return driver
 
 
 def run(experiment: Path, results: Path, *options: str) -> tuple[int, str, str]:
     """Exit code, the table, and what was said on stderr."""
     driver = start(experiment, results, *options)
-    table, said = driver.communicate(timeout=WAIT_S)
+    try:
+        table, said = driver.communicate(timeout=WAIT_S)
+    except BaseException:
+        _end(driver)
+        raise
     return driver.returncode, table, said
+
+
+@pytest.fixture(autouse=True)
+def no_driver_outlives_its_test() -> Iterator[None]:
+    yield
+    while _started:
+        _end(_started.pop())
+
+
+def _end(driver: subprocess.Popen[str]) -> None:
+    """Kills what is left of a driver's process group; Ray's daemons are in it, or end with the driver."""
+    with suppress(ProcessLookupError):
+        os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
 
 
 def wait_until(condition: Callable[[], object], driver: subprocess.Popen[str]) -> None:
@@ -60,10 +85,16 @@ def written(results: Path) -> dict[Path, tuple[int, int]]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """An experiment on the tiny pair, the results of its undisturbed sweep, and the table; not to be changed."""
+def undisturbed_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str, str]:
+    """An experiment on the tiny pair, the results of its undisturbed sweep, the table, and what was said; not to be changed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     experiment = write_experiment(folder)
     code, table, said = run(experiment, folder / "results")
     assert code == 0, said
-    return experiment, folder / "results", table
+    return experiment, folder / "results", table, said
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_sweep: tuple[Path, Path, str, str]) -> tuple[Path, Path, str]:
+    """The same without what was said."""
+    return undisturbed_sweep[:3]

@@ -11,31 +11,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sweeps import run
 
 from agsgtl.reporting.explain import explain_cell
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from experiments import write_experiment
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _AGAIN = re.compile(r"^\S+  (?P<folder>\S+)$.*?^    again: (?P<command>agsgtl run .+?)$", re.M | re.S)
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished sweep of a tuned and two fixed methods."""
-    root = tmp_path_factory.mktemp("explain")
-    experiment = write_experiment(
-        root / "experiment", search__trials=2, confirm__methods=["agsgtl", "fine_tune", "lda"], confirm__seeds=[41]
-    )
-    code, _, said = run(experiment, root / "results")
-    assert code == 0, said
-    return root / "results" / "tiny"
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["agsgtl", "fine_tune", "lda"])
-def test_the_printed_command_makes_the_same_class_map(swept: Path, tmp_path: Path, method: str) -> None:
-    (record,) = [folder for folder in Ledger(swept).confirmations() if f"/{method}/" in folder.path.as_posix()]
+def test_the_printed_command_makes_the_same_class_map(
+    undisturbed: tuple[Path, Path, str], tmp_path: Path, method: str
+) -> None:
+    swept = undisturbed[1] / "tiny"
+    record = next(
+        folder for folder in Ledger(swept).confirmations() if folder.path.match(f"confirm/{method}/tiny/3/41")
+    )
     found = _AGAIN.search(explain_cell([swept], f"{method}:tiny"))
     assert found is not None
     assert Path(found["folder"]) == record.path

@@ -15,7 +15,7 @@ from sweeps import WAIT_S, folders, outcomes, run, start, wait_until, written
 from agsgtl.errors import Interrupted
 from agsgtl.reporting.ledger import Ledger
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 TRIALS = "*/tiny/*/trials/*/record.json"
 CONFIRMED = "confirm/*/tiny/*/*/record.json"
@@ -98,8 +98,9 @@ def test_two_signals_stop_at_once(undisturbed: tuple[Path, Path, str], tmp_path:
     driver.send_signal(signal.SIGINT)
     wait_until(lambda: list((tmp_path / "tiny").glob(".stop-*")), driver)
     driver.send_signal(signal.SIGINT)
-    _, said = driver.communicate(timeout=20)
+    _, said = driver.communicate(timeout=WAIT_S)
     assert driver.returncode == 130
+    assert "stopped at once; finished trials are kept" in said
     code, table, said = run(undisturbed[0], tmp_path)
     assert (code, table) == (0, undisturbed[2]), said
 

@@ -27,7 +27,7 @@ from agsgtl.tuning.cluster import _own_token
 from agsgtl.tuning.joining import require_reachable
 from experiments import SPACE, write_experiment
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 LONG = {"trial": None, "search__trials": 3, "search__seeds": [0], "search__scheduler": "none", "confirm__seeds": [41]}
 
