@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -51,15 +52,22 @@ def test_a_legal_value_comes_back(data: st.DataObject) -> None:
 
 
 @given(known=st.sampled_from(NUMBERS), beyond=st.floats(1e-9, 1e3))
-def test_a_number_out_of_range_is_refused_by_name(known: Hyperparameter, beyond: float) -> None:
+def test_a_number_below_its_range_is_refused_by_name(known: Hyperparameter, beyond: float) -> None:
     assert known.low is not None
-    value = known.low - (max(1, round(beyond)) if known.type is int else beyond)
-    for refuse in (
-        lambda: configure({known.path: value}, origin="file.yaml"),
-        lambda: require_legal(known.path, value),
-    ):
-        with pytest.raises(UserError, match="greater than or equal to"):
-            refuse()
+    refuse_by_name(known, known.low - (max(1, round(beyond)) if known.type is int else beyond), "greater")
+
+
+@given(known=st.sampled_from([known for known in NUMBERS if known.high is not None]), beyond=st.floats(1e-9, 1e3))
+def test_a_number_above_its_range_is_refused_by_name(known: Hyperparameter, beyond: float) -> None:
+    assert known.high is not None
+    refuse_by_name(known, known.high + (max(1, round(beyond)) if known.type is int else beyond), "less")
+
+
+def refuse_by_name(known: Hyperparameter, value: float, rule: str) -> None:
+    with pytest.raises(UserError, match=rf"file\.yaml: {re.escape(known.path)}: .*{rule} than or equal to"):
+        configure({known.path: value}, origin="file.yaml")
+    with pytest.raises(UserError, match=rf"^input should be {rule} than or equal to"):  # whoever asks names the path
+        require_legal(known.path, value)
 
 
 @pytest.mark.parametrize("known", HYPERPARAMETERS.values(), ids=lambda known: known.path)
