@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from agsgtl.cli import data, mapcommands, pictures, run, sweep, tables
 from agsgtl.errors import UserError
 
+
+class _Commands(TyperGroup):
+    """Says that Ctrl-C was heard, which typer would turn into an exit code without a word."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise
+
+
 app = typer.Typer(
     name="agsgtl",
+    cls=_Commands,
     help="Tune and compare methods that transfer a segmentation network from one hyperspectral scene to another.",
     no_args_is_help=True,
     add_completion=False,

@@ -42,12 +42,15 @@ def run(
     from agsgtl.training.methods import method as find_method
     from agsgtl.trial import Place, debug_setup, hash_of, run_trial
 
-    find_method(method, "--method")
+    reads = find_method(method, "--method").reads
     if select not in SELECTION_RULES:
         raise UserError(f"--select {select}: is no selection rule; {did_you_mean(select, SELECTION_RULES)}")
     the_pair = load_pair(pair)
     authors = AUTHORS_SETTINGS[the_pair.authors_settings] if method == "paper" else {}
-    config = configure(authors, parse_overrides(settings or []), origin="--set")
+    overrides = parse_overrides(settings or [])
+    config = configure(authors, overrides, origin="--set")
+    if unread := [path for path in overrides if path not in reads]:
+        print(f"--set: {method} does not read {', '.join(unread)}, which changes nothing here", file=sys.stderr)
     folder = TrialFolder(out or _free_folder(Path("results/runs")))
     if folder.has_record():
         raise UserError(f"--out {folder.path}: holds a finished trial already; choose another folder")

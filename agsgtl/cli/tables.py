@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,13 @@ VIEWS = (
     *("intervals", "comparisons", "ranks", "spread", "selection", "trials", "importances", "cost"),
 )
 EVALUATORS = ("ped_anova", "fanova")
+TAKEN_BY: Mapping[str, tuple[str, ...]] = {
+    "--metric": ("methods", "labels", "ablation", "intervals", "comparisons", "ranks", "spread"),
+    "--reference": ("ablation", "comparisons"),
+    "--intervals": ("methods",),
+    "--evaluator": ("importances",),
+}
+"""Which views an option means something to."""
 
 Results = Annotated[list[Path], typer.Argument(help="Folders that sweeps wrote, like results/quickstart.")]
 OneResults = Annotated[Path, typer.Argument(help="A folder that a sweep wrote, like results/quickstart.")]
@@ -35,7 +43,9 @@ def table(
         str | None, typer.Option(help="The experiment that ablations, or the method that comparisons are made with.")
     ] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="95 % t intervals in the cells.")] = False,
-    evaluator: Annotated[str, typer.Option(help="Of importances: ped_anova or fanova.")] = "ped_anova",
+    evaluator: Annotated[
+        str | None, typer.Option(help="Of importances: ped_anova, which is the default, or fanova.")
+    ] = None,
     check: Annotated[
         Path | None, typer.Option(help="A .tex or .md file: which of its numbers differ from the records.")
     ] = None,
@@ -47,11 +57,13 @@ def table(
 
     if format not in ENDINGS:
         raise UserError(f"--format {format}: is no format of the table; {did_you_mean(format, ENDINGS)}")
+    given = {"--metric": metric, "--reference": reference, "--intervals": intervals, "--evaluator": evaluator}
+    _refuse_what_it_does_not_take(view, [option for option, value in given.items() if value not in (None, False)])
     if parquet is not None:
         write_frame(results, parquet)
     if check is not None:
         return _check(results, check)
-    text = _render(results, format, metric, view, reference, intervals, evaluator)
+    text = _render(results, format, metric, view, reference, intervals, evaluator or EVALUATORS[0])
     if out is not None:
         replace_bytes(out / f"table.{ENDINGS[format]}", text.encode())
     print(text, end="")
@@ -90,6 +102,15 @@ def evaluate(
         )
     count = score_trials(results)
     print(f"{count} search trials scored; the vault's log is {results / 'vault.jsonl'}", file=sys.stderr)
+
+
+def _refuse_what_it_does_not_take(view: str, options: list[str]) -> None:
+    """An unknown view is left to who builds it."""
+    for option in options:
+        if view in VIEWS and view not in TAKEN_BY[option]:
+            raise UserError(
+                f"{option}: --view {view} does not take it; leave it out, or choose of {', '.join(TAKEN_BY[option])}"
+            )
 
 
 def _render(

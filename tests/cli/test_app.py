@@ -5,7 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 from synthetic import write_confirm
+
+from agsgtl.cli.app import app
+
+COMMANDS = [
+    *(name for name in typer.main.get_command(app).commands if name != "data"),
+    *(f"data {name}" for name in typer.main.get_command(app).commands["data"].commands),
+]
 
 
 def imported(code: str) -> str:
@@ -28,13 +36,16 @@ def test_status_and_table_need_no_torch(tmp_path: Path, command: str) -> None:
     assert imported(call) == "[]\n"
 
 
-@pytest.mark.parametrize("command", ["sweep", "run", "status", "table", "predict", "import-weights", "evaluate"])
-def test_every_command_says_what_it_takes(command: str) -> None:
-    said = subprocess.run(
-        [sys.executable, "-m", "agsgtl", command, "--help"], capture_output=True, text=True, check=True
-    )
-    assert f"agsgtl {command}" in said.stdout
-    assert "--help" in said.stdout
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_takes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app([*command.split(), "--help"], prog_name="agsgtl", standalone_mode=False)
+    said = capsys.readouterr().out
+    assert f"agsgtl {command}" in said
+    assert "--help" in said
+
+
+def test_the_commands_of_the_readme_are_there() -> None:
+    assert {"sweep", "run", "status", "table", "explain", "evaluate", "data check"} <= set(COMMANDS)
 
 
 def test_tiles_are_as_large_as_the_predictors_own() -> None:

@@ -39,6 +39,18 @@ def test_a_cell_says_what_it_is(cell: Cell, text: str) -> None:
     assert cell_text(cell) == text
 
 
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell({41: 0.70, 50: 0.71, 61: 0.75}, 3, {}, 3), "72.0 ± 2.6 [65.4, 78.6]"),  # 72 ± 4.303 x 2.646 / sqrt(3)
+        (Cell({41: 0.70, 50: 0.72}, 3, {}, 2), "71.0 ± 1.4 [58.3, 83.7] (2 of 3)"),  # 71 ± 12.706 x 1.414 / sqrt(2)
+        (Cell({41: 0.7125}, 1, {}, 1), "71.2"),
+    ],
+)
+def test_a_cell_with_its_interval_is_mean_sd_and_t_interval(cell: Cell, text: str) -> None:
+    assert cell_text(cell, intervals=True) == text
+
+
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     one, two = build_table([write_ledger(tmp_path / "x/demo")]), build_table([write_ledger(tmp_path / "y/demo")])
     write_confirm(tmp_path / "more", "lda", {41: 0.5})
