@@ -117,7 +117,16 @@ def test_paper_is_untouched_by_trial_but_shares_labels_and_normalisation(tmp_pat
     )
 
 
-@pytest.mark.parametrize("name", ["quickstart", "indian_pines"])
-def test_shipped_experiments_load(name: str) -> None:
+@pytest.mark.parametrize("file", sorted(SHIPPED.rglob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_experiments_load(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "results").symlink_to(SHIPPED.parent / "results" / "reference")  # of which some confirm the winners
+    monkeypatch.chdir(tmp_path)
+    experiment = load_experiment(file)
+    assert experiment.file.name == file.stem
+    assert bool(experiment.winners.chosen) == (experiment.file.confirm.winners is not None)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "indian_pines", "indian_pines_views"])
+def test_shipped_searches_tune_the_method_and_its_baselines(name: str) -> None:
     experiment = load_experiment(SHIPPED / f"{name}.yaml")
     assert {"agsgtl", "fine_tune", "target_only", "source_and_target"} == set(experiment.spaces)
