@@ -1,8 +1,9 @@
-"""What /proc says of our own processes: descendants, and the addresses that they listen on."""
+"""What /proc says of our own processes: descendants, their command lines, and the addresses that they listen on."""
 
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 from pathlib import Path
 
 _LISTENING = "0A"
@@ -18,6 +19,16 @@ def descendants(pid: int) -> set[int]:
             continue
         for child in children:
             found |= {child} | descendants(child)
+    return found
+
+
+def started_with(pids: set[int], words: str) -> set[int]:
+    """Those of the processes whose command line has these words."""
+    found = set()
+    for pid in pids:
+        with suppress(OSError):  # it has ended meanwhile
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found |= {pid} if words in line else set()
     return found
 
 

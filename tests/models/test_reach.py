@@ -35,10 +35,10 @@ def test_one_pixel_farther_changes_nothing_and_one_nearer_something() -> None:
     network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(2), nn.ConvTranspose2d(1, 1, 2, stride=2))
     reach = measure(network, channels=1, stride=2)
     farthest = 0
-    for place in range(14, 18):
+    for place in (16, 17):  # both places of the pooling's grid
         image = torch.zeros(1, 1, 32, 32)
         changed = image.clone()
         changed[0, 0, place, 16] = 1000.0
         rows = (network(image) != network(changed))[0, 0].any(dim=1).nonzero()
         farthest = max(farthest, int((rows - place).abs().max()))
-    assert farthest <= reach
+    assert farthest == reach == 2

@@ -91,24 +91,32 @@ def test_a_pixel_outside_of_all_windows_cannot_be_placed() -> None:
         windows.place(torch.tensor([9_999]))
 
 
-@pytest.mark.parametrize("family", ["shallow", "depthwise"])
-@pytest.mark.parametrize("scene", [(150, 163), (149, 270)])
-def test_in_eval_mode_networks_give_the_same_in_windows_as_on_the_scene(family: str, scene: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("family", "scene", "places", "count"),
+    [
+        ("shallow", (150, 163), [(0, 0), (0, 162), (40, 60), (149, 162)], 4),
+        ("shallow", (149, 270), [(0, 0), (0, 269), (40, 60), (148, 269)], 4),
+        ("depthwise", (249, 270), [(130, 146)], 1),
+    ],
+)
+def test_in_eval_mode_networks_give_the_same_in_windows_as_on_the_scene(
+    family: str, scene: tuple[int, int], places: list[tuple[int, int]], count: int
+) -> None:
     torch.manual_seed(0)
     width = 4 if family == "shallow" else 21
     sizes = {"model.family": family, "model.width": width, "model.discriminator_width": width}
     config, reach = configure(sizes, origin="test"), reach_of(family)
     segmenter, judge = build_segmenter(config, 21, 3, seed=0), build_discriminator(config, 3, seed=1)
     cube = torch.randn(1, 21, *scene, dtype=torch.float64)
-    pixels = torch.tensor([0, scene[1] - 1, 40 * scene[1] + 60, scene[0] * scene[1] - 1])
+    pixels = torch.tensor([row * scene[1] + column for row, column in places])
 
     def judged(maps: torch.Tensor) -> torch.Tensor:
         logits = judge.double().eval()(segmenter.double().eval().body(maps))
         return judge.attention(logits)
 
     windows = windows_around(pixels, scene, reach.both, reach.stride)
+    assert windows.size != scene  # else there is nothing to tell
+    assert len(windows.tops) == count
     with torch.no_grad():
         whole, cut = judged(cube), judged(windows.cut(cube))
     torch.testing.assert_close(at_pixels(cut, windows.place(pixels)), at_pixels(whole, pixels), rtol=1e-9, atol=1e-9)
-    if family == "shallow":
-        assert len(windows.tops) == 4

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import ray
 from grpc_caller import UNAUTHENTICATED, UNIMPLEMENTED, grpc_status
-from processes import descendants, listening_addresses
+from processes import descendants, listening_addresses, started_with
 
 from agsgtl.errors import UserError
 from agsgtl.tuning import cluster
@@ -99,8 +99,12 @@ def test_whatever_listens_refuses_a_caller_without_the_token(own_ray: tuple[str,
 
 @pytest.mark.slow
 def test_no_dashboard_and_no_job_api_runs(own_ray: tuple[str, dict[str, str]]) -> None:
-    ports = {port for _, port in listening_addresses(descendants(os.getpid()))}
-    assert 8265 not in ports
+    """Ray starts the dashboard's process all the same, for its usage statistics, with nothing to ask it."""
+    ours = descendants(os.getpid())
+    assert listening_addresses(started_with(ours, "gcs_server"))  # the control
+    heads = started_with(ours, "dashboard/dashboard.py")
+    assert heads == started_with(heads, "--modules-to-load=UsageStatsHead --disable-frontend")
+    assert listening_addresses(heads) == set()
 
 
 def test_the_environment_is_as_it_was_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
