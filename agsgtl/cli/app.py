@@ -15,7 +15,7 @@ from agsgtl.errors import UserError
 class _Commands(TyperGroup):
     """Says that Ctrl-C was heard, which typer would turn into an exit code without a word."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
