@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agsgtl.data.georeference import Georeference
 from agsgtl.data.scratch import forget_pages, in_c_order, new_array
+from agsgtl.durable import replace_bytes
 from agsgtl.errors import UserError
 
 _NANOMETRES = {"nanometers": 1.0, "nm": 1.0, "micrometers": 1000.0, "um": 1000.0, "microns": 1000.0}
@@ -62,15 +63,30 @@ def read_wavelengths_nm(path: Path) -> NDArray[np.float64] | None:
 def write_geotiff(
     path: Path, class_map: NDArray[np.uint8], georeference: Georeference, colours: tuple[str, ...]
 ) -> None:
-    """A class map (height, width), 0..K, as GeoTIFF with the scene's coordinates and the classes' colours."""
+    """A class map (height, width), 0..K, as GeoTIFF with the scene's coordinates and the classes' colours.
+
+    Raises:
+        NotWritable: the disk is full, or the folder may not be written; an earlier file stays as it was.
+        UserError: the coordinates' system is none that rasterio knows.
+    """
     rasterio = require("rasterio", path)
     height, width = class_map.shape
     profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8", "compress": "deflate"}
     transform = rasterio.Affine(*georeference.transform)
-    with rasterio.open(path, "w", **profile, crs=georeference.crs or None, transform=transform, nodata=0) as raster:
-        raster.write(class_map, 1)
-        table = {i: (*tuple(bytes.fromhex(colour[1:])), 255) for i, colour in enumerate(colours, start=1)}
-        raster.write_colormap(1, {0: (0, 0, 0, 0), **table})
+    table = {i: (*tuple(bytes.fromhex(colour[1:])), 255) for i, colour in enumerate(colours, start=1)}
+    try:
+        with rasterio.MemoryFile() as memory:  # not the file itself: GDAL does not always say that a disk is full
+            with memory.open(**profile, crs=georeference.crs or None, transform=transform, nodata=0) as raster:
+                raster.write(class_map, 1)
+                raster.write_colormap(1, {0: (0, 0, 0, 0), **table})
+            replace_bytes(path, memory.read())
+    except rasterio.errors.CRSError as error:
+        raise UserError(
+            f"{path}: the scene's coordinate system must be one that rasterio reads, got '{georeference.crs[:80]}' "
+            f"({' '.join(str(error).split())}); correct it in the scene's file"
+        ) from None
+    except rasterio.errors.RasterioError as error:
+        raise UserError(f"{path}: cannot be made: {' '.join(str(error).split())}") from None
 
 
 def require(package: str, path: Path) -> Any:
@@ -144,7 +160,18 @@ def _envi_georeference(header: dict[str, Any], path: Path) -> Georeference | Non
     column, row, x, y, width, height = (_number(item, "map info", path) for item in info[1:7])
     system = header.get("coordinate system string", "")
     text = ",".join(system) if isinstance(system, list) else str(system)
-    return Georeference(text, (width, 0.0, x - (column - 1) * width, 0.0, -height, y + (row - 1) * height))
+    return Georeference(
+        text or _utm(info), (width, 0.0, x - (column - 1) * width, 0.0, -height, y + (row - 1) * height)
+    )
+
+
+def _utm(info: list[Any]) -> str:
+    """The EPSG code of UTM on WGS 84 that `map info` names by zone and hemisphere; empty where it names another system."""
+    words = [str(item).strip().lower() for item in (info[0], *info[7:10])]
+    if len(words) < 4 or words[0] != "utm" or words[3].replace(" ", "-") != "wgs-84":
+        return ""
+    base = {"north": 32600, "south": 32700}.get(words[2])
+    return f"EPSG:{base + int(words[1])}" if base and words[1].isdecimal() and 1 <= int(words[1]) <= 60 else ""
 
 
 def _number(text: Any, key: str, path: Path) -> float:

@@ -10,7 +10,7 @@ class Georeference:
     """Coordinates of a scene.
 
     Attributes:
-        crs: the coordinate reference system as WKT; empty where the file gives none.
+        crs: the coordinate reference system as WKT or like 'EPSG:32614'; empty where the file gives none.
         transform: (a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e * row + f, for a pixel's upper left
             corner, in the units of `crs`; the order of the package `affine`.
     """

@@ -150,7 +150,7 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
         fingerprint=_fingerprint(spec, (source_part, target_part), (source_labels, target_labels), pools),
         source_part=source_part,
         target_part=target_part,
-        notes=tuple(note for note in (*notes, pools.note) if note),
+        notes=tuple(note for note in (*notes, pools.note, *_without_system(source, target)) if note),
         tests_on_the_rest=spec.test_pool.split == "authors",
         source_georeference=_cropped(source, source_part),
         target_georeference=_cropped(target, target_part),
@@ -238,6 +238,14 @@ def _part_labels(target_labels: LabelImage, found: FoundPair) -> Pools:
 
 def _cropped(scene: Scene, part: CubePart) -> Georeference | None:
     return None if scene.georeference is None else scene.georeference.cropped(part.rows[0], part.columns[0])
+
+
+def _without_system(*scenes: Scene) -> list[str]:
+    return [
+        f"{side}: its coordinates are in no system that is read here, and neither are its maps'"
+        for side, scene in zip(("source", "target"), scenes, strict=True)
+        if scene.georeference is not None and not scene.georeference.crs
+    ]
 
 
 def _require_one_grid(source: CubePart, target: CubePart, found: FoundPair) -> None:

@@ -38,10 +38,8 @@ def write_maps(
     written = [_write_array(folder / "class_map.npy", prediction.class_map)]
     written.append(_write_class_picture(folder / "class_map.png", prediction.class_map, class_names, colours))
     if place is not None:
-        path = folder / "class_map.tif"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_geotiff(path, prediction.class_map, place, colours)
-        written.append(path)
+        write_geotiff(folder / "class_map.tif", prediction.class_map, place, colours)
+        written.append(folder / "class_map.tif")
     for name, values in (("confidence", prediction.confidence), ("attention", prediction.attention)):
         if values is not None:
             written += [

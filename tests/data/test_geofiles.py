@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -13,9 +15,12 @@ from tiny import write_tiny_pair
 from agsgtl.data import geofiles
 from agsgtl.data.doctor import examine
 from agsgtl.data.geofiles import read_georeference, read_wavelengths_nm
+from agsgtl.data.geofiles import write_geotiff as write_map
+from agsgtl.data.georeference import Georeference
 from agsgtl.data.mapped import map_pair, unpack_pair
 from agsgtl.data.pairing import load_pair
 from agsgtl.data.readers import read_array
+from agsgtl.durable import NotWritable
 from agsgtl.errors import UserError
 
 pytest.importorskip("rasterio", reason="the extra `geo` is not installed")
@@ -57,6 +62,7 @@ def test_an_envi_header_tells_band_centres_and_coordinates(tmp_path: Path) -> No
     assert centres.tolist() == pytest.approx([500, 600, 700, 800])
     assert place is not None
     assert place.transform == PLACE
+    assert place.crs == "EPSG:32614"
 
 
 INFO = ["UTM", "1", "1", "500000", "3300000", "30", "30", "14", "North", "WGS-84"]
@@ -103,6 +109,45 @@ def test_what_is_no_envi_header_is_one_line_to_the_doctor(tmp_path: Path, conten
     (tmp_path / "source.hdr").write_bytes(content)
     file.write_text(file.read_text().replace("source_cube.npy", "source.hdr"))
     assert all(re.search(r"damaged or no \.hdr file [^\n]*$", text) for text in errors_of(file))
+
+
+@pytest.mark.parametrize(
+    ("tail", "crs"),
+    [
+        (["14", "South", "WGS-84"], "EPSG:32714"),
+        (["14", "North", "NAD-27"], ""),
+        (["61", "North", "WGS-84"], ""),
+        (["14", "North"], ""),
+    ],
+)
+def test_an_envi_projection_that_is_not_known_is_noted(tmp_path: Path, tail: list[str], crs: str) -> None:
+    file = write_tiny_pair(tmp_path)
+    write_envi(tmp_path / "target.hdr", np.load(tmp_path / "target_cube.npy"), **{"map info": [*INFO[:7], *tail]})
+    file.write_text(file.read_text().replace("target_cube.npy", "target.hdr"))
+    pair = load_pair(str(file))
+    assert pair.target_georeference is not None
+    assert pair.target_georeference.crs == crs
+    assert bool(crs) != any("target: its coordinates are in no system" in note for note in pair.notes)
+
+
+def test_a_class_map_that_cannot_be_written_leaves_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, class_map = tmp_path / "map.tif", np.ones((2, 3), np.uint8)
+    write_map(path, class_map, Georeference("EPSG:32614", PLACE), ("#112233",))
+    before = path.read_bytes()
+    np.testing.assert_array_equal(read_array(path, None), class_map)
+
+    def full(self: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match=r"map\.tif: the scene's coordinate system must be one .*, got 'nonsense'"):
+        write_map(path, class_map, Georeference("nonsense", PLACE), ("#112233",))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(NotWritable, match=r"map\.tif: cannot be written: No space left on device"):
+        write_map(path, class_map * 2, Georeference("EPSG:32614", PLACE), ("#112233",))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
