@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ from agsgtl.errors import UserError
 
 _NANOMETRES = {"nanometers": 1.0, "nm": 1.0, "micrometers": 1000.0, "um": 1000.0, "microns": 1000.0}
 _SLAB_BYTES = 64 * 2**20
+_MOST_UNPACKED = {"deflate": 1100, "lzw": 3000}
+"""Bytes that one byte of a file unpacks to at most: 1032 in deflate, 2560 in LZW (its longest string in 12 bits).
+
+ZSTD, LZMA and sparse tiles have no such bound. There a bomb meets `scratch`: a large array goes to the temporary folder, not to
+memory, and its whole space is asked for before anything is unpacked.
+"""
 
 
 def has_coordinates(path: Path) -> bool:
@@ -121,7 +128,8 @@ def _read_geotiff(path: Path) -> NDArray[Any]:
             raise ValueError(f"its bands have different types {sorted(dtypes)}")
         dtype = np.dtype(dtypes.pop())
         size = raster.height * raster.width * raster.count * dtype.itemsize
-        if size > 1100 * max(path.stat().st_size, 4096):
+        most = _MOST_UNPACKED.get(str(raster.profile.get("compress", "")).lower(), math.inf)
+        if size > most * max(path.stat().st_size, 4096):
             raise ValueError(f"it says that it holds {size} bytes, more than such a file can")
         cube = new_array((raster.height, raster.width, raster.count), dtype)
         step = max(1, _SLAB_BYTES * raster.height // max(1, cube.nbytes))

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,30 @@ def test_a_geotiff_of_one_band_is_a_label_image_and_may_lack_coordinates(tmp_pat
     write_geotiff(tmp_path / "a.tif", CUBE[:, :, :1])
     np.testing.assert_array_equal(read_array(tmp_path / "a.tif", None), CUBE[:, :, 0])
     assert read_georeference(tmp_path / "a.tif") is None
+
+
+@pytest.mark.parametrize(
+    "packed", [{"compress": "zstd"}, {"compress": "lzma"}, {"compress": "lzw"}, {"SPARSE_OK": True}]
+)
+def test_a_geotiff_of_one_value_is_read_however_small_its_file(tmp_path: Path, packed: dict[str, Any]) -> None:
+    write_zeros(tmp_path / "a.tif", **packed)
+    assert (tmp_path / "a.tif").stat().st_size < 2400 * 2400 / 1100
+    assert not read_array(tmp_path / "a.tif", None).any()
+
+
+def test_a_geotiff_that_holds_more_than_deflate_can_pack_is_refused(tmp_path: Path) -> None:
+    write_zeros(tmp_path / "a.tif", compress="deflate", SPARSE_OK=True)
+    with pytest.raises(UserError, match="says that it holds 5760000 bytes, more than such a file can"):
+        read_array(tmp_path / "a.tif", None)
+
+
+def write_zeros(path: Path, **packed: Any) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    size = {"height": 2400, "width": 2400, "count": 1, "dtype": "uint8"}
+    place = {"crs": "EPSG:32614", "transform": rasterio.Affine(*PLACE)}
+    with rasterio.open(path, "w", driver="GTiff", blockysize=2400, **size, **place, **packed) as raster:
+        if "SPARSE_OK" not in packed:
+            raster.write(np.zeros((1, 2400, 2400), np.uint8))
 
 
 @pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
