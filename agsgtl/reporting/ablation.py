@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -74,15 +74,21 @@ def ablation_table(confirmed: Confirmed, metric: str = "macro_f1", reference: st
             "--view ablation: needs two experiments that ran one method with different settings; name their results "
             "folders"
         )
+    _refuse_unknown(reference, {row.tag for family in families.values() for row in family})
     cells = confirmed.cells(metric)
-    ordered = [_reference_first(confirmed, family, reference) for family in families.values()]
+    able = [family for family in families.values() if reference is None or reference in {row.tag for row in family}]
+    ordered = [_reference_first(confirmed, family, reference) for family in able]
     names = {row: name for family in ordered for row, name in _names(confirmed, family).items()}
     lines = [_line(confirmed, row, family[0], names, cells) for family in ordered for row in family]
     block = Block(metric, f"{TITLES[metric]} (%)", ("method", "settings", *confirmed.pairs, AVERAGE), tuple(lines), 2)
     comparisons = _compare([(family[0], row) for family in ordered for row in family[1:]], confirmed.pairs, cells)
     title = f"Reference minus the other, {TITLES[metric]}, percent points with 95 % t interval, Holm over all"
     sentences = tuple(comparison_text(_renamed(comparison, names)) for comparison in comparisons)
-    return Document((block,), (Sentences("comparison", title, sentences),))
+    lists = [Sentences("comparison", title, sentences)]
+    without = [row.name for family in families.values() if family not in able for row in family]
+    if without:
+        lists.append(Sentences("note", "", (f"Left out, since {reference} did not run them: {'; '.join(without)}.",)))
+    return Document((block,), tuple(lists))
 
 
 def changes_from(confirmed: Confirmed, row: Row, reference: Row) -> list[Change]:
@@ -100,11 +106,16 @@ def changes_from(confirmed: Confirmed, row: Row, reference: Row) -> list[Change]
     return sorted(found, key=lambda change: not change.path.startswith(("attention.", "loss.")))
 
 
+def _refuse_unknown(reference: str | None, experiments: Collection[str]) -> None:
+    if reference is not None and reference not in experiments:
+        raise UserError(
+            f"--reference {reference}: is none of these experiments; {did_you_mean(reference, experiments)}"
+        )
+
+
 def _reference_first(confirmed: Confirmed, family: Sequence[Row], reference: str | None) -> list[Row]:
     """The family with its reference in front: the one asked for, or that of the results folder named first."""
     by_tag = {row.tag: row for row in family}
-    if reference is not None and reference not in by_tag:
-        raise UserError(f"--reference {reference}: is none of these experiments; {did_you_mean(reference, by_tag)}")
     named = [plan.experiment for plan in confirmed.plans if plan.experiment in by_tag]
     base = by_tag[reference or (named or [family[0].tag])[0]]
     return [base, *(row for row in family if row != base)]

@@ -191,6 +191,18 @@ def test_an_ablation_needs_two_settings_and_a_known_reference(demo: Path, tmp_pa
         build_view([folder], "class")
 
 
+def test_a_method_that_the_reference_did_not_run_is_left_out_by_name(tmp_path: Path) -> None:
+    for name, floor in (("one", 1.0), ("two", 0.5)):
+        write_confirm(tmp_path / name, "agsgtl", {41: 0.5, 50: 0.6}, config={"attention.floor": floor})
+    for name, epochs in (("one", 200), ("three", 7)):
+        write_confirm(tmp_path / name, "fine_tune", {41: 0.5, 50: 0.6}, config={"adapt.epochs": epochs})
+    found = build_view([tmp_path / name for name in ("one", "two", "three")], "ablation", reference="two")
+    assert list(texts(found.blocks[0])) == ["agsgtl", "agsgtl, floor 1"]
+    assert found.lists[1].lines == (
+        "Left out, since two did not run them: fine_tune (one); fine_tune (three), 7 epochs.",
+    )
+
+
 def test_cost_counts_each_trial_once_by_method_and_part(tmp_path: Path) -> None:
     write_search(tmp_path / "demo", "agsgtl", [0.5, 0.6])  # two trials of two seeds, 2 s each
     write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.6}, trials=2)
