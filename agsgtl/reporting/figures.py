@@ -34,7 +34,7 @@ from agsgtl.reporting.searchplots import (
 from agsgtl.reporting.statistics import STUDY, rank_methods
 from agsgtl.reporting.statviews import Measure, importance_gaps, search_studies
 from agsgtl.reporting.store import stored_frame
-from agsgtl.reporting.tidy import split_by, study_name
+from agsgtl.reporting.tidy import split_by, study_names
 
 Named = tuple[str, Figure]
 """A file name without its ending, and the picture."""
@@ -115,12 +115,12 @@ def draw_searches(
 ) -> Iterator[Named]:
     """History, parallel coordinates, slices and importances of every study."""
     search = frame[frame["kind"] == "search"]
-    for key, study in split_by(search, STUDY):
+    for (named, *key), study in split_by(search.assign(study=study_names(search)), ["study", *STUDY]):
         experiment, method, pair, per_class = key
         sampled = pd.isna(per_class)
         name = f"{experiment}_{method}_{pair}_{'sampled' if sampled else f'k{per_class}'}"
         title = f"{method}, {pair}, {'k sampled' if sampled else f'k = {per_class}'}"
-        top = list(_weights_of(importances, study_name(method, pair, per_class)).index[:2]) or searched_paths(study)[:2]
+        top = list(_weights_of(importances, named).index[:2]) or searched_paths(study)[:2]
         if wanted("history"):
             yield slug(f"history_{name}"), plot_history(study, title)
         if searched_paths(study) and study["record_score"].notna().any():
@@ -165,17 +165,21 @@ def draw_scenes(
 
 
 def sampled_front(frame: pd.DataFrame) -> pd.DataFrame | None:
-    """The Pareto front (score up, k + v down) of the studies where Optuna sampled k; None where it did not."""
+    """The Pareto front (score up, k + v down) of each study where Optuna sampled k; None where it did not.
+
+    Returns:
+        Columns `study`, `pair`, `labels.per_class` and `record_score`, a row a trial of a front.
+    """
     sampled = frame[(frame["kind"] == "search") & frame["per_class"].isna() & (frame["status"] == "complete")]
     if sampled.empty:
         return None
-    trials = sampled.drop_duplicates([*STUDY, "number"]).copy()
+    trials = sampled.assign(study=study_names(sampled)).drop_duplicates([*STUDY, "number"])
     trials["labels"] = trials["labels.per_class"] + trials["labels.validation_per_class"]
-    trials = trials.sort_values(["pair", "labels", "record_score"], ascending=[True, True, False])
-    best_before = trials.groupby("pair")["record_score"].transform(
+    trials = trials.sort_values(["study", "labels", "record_score"], ascending=[True, True, False])
+    best_before = trials.groupby("study")["record_score"].transform(
         lambda scores: scores.cummax().shift(fill_value=-np.inf)
     )
-    return trials.loc[trials["record_score"] > best_before, ["pair", "labels.per_class", "record_score"]]
+    return trials.loc[trials["record_score"] > best_before, ["study", "pair", "labels.per_class", "record_score"]]
 
 
 def slug(name: str) -> str:

@@ -19,6 +19,7 @@ from agsgtl.reporting.statistics import Ranks, t_interval
 _PANELS_PER_ROW = 3
 _CLASSES_IN_A_COLUMN = 9
 _LETTERS_IN_A_NAME = 18
+_DOTS = (":", "-.", "--", (0, (1, 4)))
 
 
 @styled
@@ -30,7 +31,8 @@ def plot_accuracy_by_labels(confirmed: Confirmed, metric: str, front: pd.DataFra
     Args:
         confirmed: the records.
         metric: a metric of the table.
-        front: where Optuna sampled the count: columns `pair`, `labels.per_class`, `record_score` of its front's trials.
+        front: where Optuna sampled the count: columns `study`, `pair`, `labels.per_class`, `record_score` of the trials on
+            each study's front.
     """
     counts = sorted({row.per_class for row in confirmed.rows})
     if len(counts) < 2 and front is None:
@@ -48,9 +50,8 @@ def plot_accuracy_by_labels(confirmed: Confirmed, metric: str, front: pd.DataFra
             family = [row for row in confirmed.rows if (row.method, row.tag) == (method, tag)]
             points = {row.per_class: list(cells[row, pair].values.values()) for row in family}
             _draw_band(axis, points, index, method + (f" ({tag})" if tag else ""))
-        if front is not None and (front["pair"] == pair).any():
-            here = front[front["pair"] == pair].sort_values("labels.per_class")
-            axis.plot(here["labels.per_class"], 100 * here["record_score"], "k:", label="front (validation)")
+        if front is not None:
+            _draw_fronts(axis, front[front["pair"] == pair])
         axis.set(title=pair, xscale="log", xlabel="labelled pixels a class")
         axis.set_xticks(ticks, [str(k) for k in ticks])
         axis.minorticks_off()
@@ -110,6 +111,17 @@ def plot_confusion(counts: NDArray[np.integer], class_names: Sequence[str], titl
 def _fold_name(name: str) -> str:
     """A long class name in lines: `buildings-grass-trees-drives` would take half of a column."""
     return "\n".join(textwrap.wrap(name.replace("-", "- "), _LETTERS_IN_A_NAME)).replace("- ", "-")
+
+
+def _draw_fronts(axis: Axes, fronts: pd.DataFrame) -> None:
+    """One pair's fronts, a line a study; where there are several each is named by what stands beside the pair in its name."""
+    several = fronts["study"].nunique() > 1
+    for index, (study, front) in enumerate(fronts.sort_values("labels.per_class").groupby("study")):
+        name = str(study).replace(f"/{front['pair'].iloc[0]}/sampled", "")
+        label = f"front of {name} (validation)" if several else "front (validation)"
+        axis.plot(
+            front["labels.per_class"], 100 * front["record_score"], color="k", linestyle=_DOTS[index % 4], label=label
+        )
 
 
 def _draw_band(axis: Axes, points: dict[int, list[float]], index: int, name: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -24,7 +23,7 @@ from agsgtl.reporting.statistics import (
     t_interval,
     winners_curse,
 )
-from agsgtl.reporting.tidy import study_name
+from agsgtl.reporting.tidy import study_names
 
 DEPENDENT_PAIRS = "Pairs cut from one cube are not independent of each other."
 Measure = Callable[[pd.DataFrame], pd.DataFrame]
@@ -165,8 +164,7 @@ def importance_tables(importances: pd.DataFrame, studies: Sequence[str]) -> Docu
 
 def search_studies(frame: pd.DataFrame) -> list[str]:
     """The studies of a tidy frame that hold search trials, by name, sorted."""
-    studies = frame.loc[frame["kind"] == "search", ["method", "pair", "per_class"]].drop_duplicates()
-    return sorted({study_name(*study) for study in studies.itertuples(index=False)})
+    return sorted(set(study_names(frame[frame["kind"] == "search"])))
 
 
 def importance_gaps(importances: pd.DataFrame | None, studies: Iterable[str]) -> Iterator[str]:
@@ -239,9 +237,9 @@ def _rank_note(ranks: Ranks) -> str:
 
 def _curse_block(curses: pd.DataFrame) -> Block:
     lines = []
-    for c in curses.to_dict("records"):
+    for study, c in zip(study_names(curses), curses.to_dict("records"), strict=True):
         numbers = [f"{c[name]:.4f}" for name in ("seen", "confirmed", "curse")]
-        lines.append((_study(c), *numbers, "" if pd.isna(c["low"]) else f"[{c['low']:.4f}, {c['high']:.4f}]"))
+        lines.append((study, *numbers, "" if pd.isna(c["low"]) else f"[{c['low']:.4f}, {c['high']:.4f}]"))
     header = ("study", "score in the search", "confirmed", "difference", "95 % t interval")
     title = "Winner's curse: the selection score the search saw, and on confirmation seeds"
     return Block("curse", title, header, tuple(map(_texts, lines)))
@@ -249,9 +247,9 @@ def _curse_block(curses: pd.DataFrame) -> Block:
 
 def _regret_block(regrets: pd.DataFrame) -> Block:
     lines = []
-    for r in regrets.to_dict("records"):
+    for study, r in zip(study_names(regrets), regrets.to_dict("records"), strict=True):
         chosen, oracle, regret = (percent(r[name]) for name in ("chosen_macro_f1", "oracle_macro_f1", "regret"))
-        lines.append((_study(r), str(r["trials"]), str(r["chosen"]), chosen, str(r["oracle"]), oracle, regret))
+        lines.append((study, str(r["trials"]), str(r["chosen"]), chosen, str(r["oracle"]), oracle, regret))
     header = ("study", "scored trials", "rule's trial", "its F1", "oracle's trial", "its best F1", "regret")
     title = "Regret of selection: macro F1 on test, search seeds (percent)"
     return Block("regret", title, header, tuple(map(_texts, lines)))
@@ -261,10 +259,6 @@ def _values_of(confirmed: Confirmed, row: Row, metric: str) -> pd.DataFrame:
     records = confirmed.records
     here = records[(records[KEYS] == list(row.key)).all(axis=1) & records[metric].notna()]
     return here.rename(columns={metric: "value"})[["pair", "label_seed", "init_seed", "value"]].reset_index(drop=True)
-
-
-def _study(row: Mapping[Hashable, Any]) -> str:
-    return study_name(row["method"], row["pair"], row["per_class"])
 
 
 def _or_empty(fraction: float | None) -> str:

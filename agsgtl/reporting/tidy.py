@@ -134,13 +134,20 @@ def split_by(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[A
         yield tuple(key), part
 
 
-def study_name(method: str, pair: str, per_class: Any) -> str:
-    """A study's name, `<method>/<pair>/<k>`, where k is `sampled` if Optuna samples it.
+def study_name(method: str, pair: str, per_class: Any, experiment: str = "") -> str:
+    """A study's name, `<method>/<pair>/<k>`, where k is `sampled` if Optuna samples it; with its experiment if that is given.
 
-    >>> study_name("agsgtl", "toy/a_to_b", 3), study_name("agsgtl", "toy/a_to_b", pd.NA)
-    ('agsgtl/toy/a_to_b/3', 'agsgtl/toy/a_to_b/sampled')
+    >>> study_name("agsgtl", "toy/a_to_b", 3), study_name("agsgtl", "toy/a_to_b", pd.NA, "demo")
+    ('agsgtl/toy/a_to_b/3', 'agsgtl/toy/a_to_b/sampled (demo)')
     """
-    return f"{method}/{pair}/{k_text(per_class)}"
+    return f"{method}/{pair}/{k_text(per_class)}" + (f" ({experiment})" if experiment else "")
+
+
+def study_names(frame: pd.DataFrame) -> list[str]:
+    """The name of each row's study, with its experiment where the frame has several."""
+    several = frame["experiment"].nunique() > 1
+    studies = frame[["method", "pair", "per_class", "experiment"]].itertuples(index=False, name=None)
+    return [study_name(*study, experiment if several else "") for *study, experiment in studies]
 
 
 def k_text(per_class: Any) -> str:

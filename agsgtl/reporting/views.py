@@ -22,9 +22,11 @@ from agsgtl.reporting.statviews import (
     importance_tables,
     interval_tables,
     rank_tables,
+    search_studies,
     selection_tables,
     spread_tables,
 )
+from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.table import build_table, known_metric
 from agsgtl.reporting.tidy import collect
 from agsgtl.reporting.trialcounts import trial_tables
@@ -60,8 +62,9 @@ def build_view(
     for path in results:
         read_openings(Ledger(path))  # a broken chain is an error in every table
     if view == "importances":
-        studies = sorted({study for path in results for study in Ledger(path).studies()})
-        return importance_tables(importances if importances is not None else NO_IMPORTANCES, studies)
+        return importance_tables(
+            importances if importances is not None else NO_IMPORTANCES, search_studies(stored_frame(results))
+        )
     if view in FROM_RECORDS:
         return FROM_RECORDS[view](collect(results))
     confirmed, chosen = read_confirmed(results), known_metric(metric or "macro_f1")

@@ -17,7 +17,7 @@ from optuna.trial import create_trial
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.statistics import FEWEST_TRIALS, MOST_TRIALS, STUDY
 from agsgtl.reporting.store import stored_frame
-from agsgtl.reporting.tidy import split_by, study_name
+from agsgtl.reporting.tidy import split_by, study_names
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would say is in the ledger
 
@@ -39,17 +39,20 @@ def measure_importances(frame: pd.DataFrame, evaluator: Evaluator = "ped_anova")
         evaluator: how importance is measured.
 
     Returns:
-        Columns `study` (method/pair/k), `path`, `importance` (sums to 1 within a study), `trials` and `measured`, how
-        many of them were used: evenly chosen by number where there are more than 2,000. Studies with fewer than 10
-        complete trials, with one hyperparameter only, or whose scores tell no trial from the others have no row.
+        Columns `study` (method/pair/k, with the experiment where there are several), `path`, `importance` (sums to 1
+        within a study), `trials` and `measured`, how many of them were used: evenly chosen by number where there are more
+        than 2,000. Studies with fewer than 10 complete trials, with one hyperparameter only, or whose scores tell no trial
+        from the others have no row.
     """
     rows = []
-    search = frame[(frame["kind"] == "search") & (frame["status"] == "complete") & frame["record_score"].notna()]
-    for (_, *study), outcomes in split_by(search.drop_duplicates([*STUDY, "number"]), STUDY):
+    search = frame[frame["kind"] == "search"]
+    named = search.assign(study=study_names(search)).drop_duplicates([*STUDY, "number"])
+    complete = named[(named["status"] == "complete") & named["record_score"].notna()]
+    for (study, *_), outcomes in split_by(complete, ["study", *STUDY]):
         trials = outcomes.sort_values("number")
         used = trials.iloc[np.unique(np.linspace(0, len(trials) - 1, min(len(trials), MOST_TRIALS)).astype(int))]
         for path, weight in _weigh(used, evaluator).items():
-            rows.append((study_name(*study), path, weight, len(trials), len(used)))
+            rows.append((study, path, weight, len(trials), len(used)))
     return pd.DataFrame(rows, columns=["study", "path", "importance", "trials", "measured"])
 
 

@@ -13,6 +13,7 @@ from synthetic import PAIR, make_record, write_confirm, write_ledger, write_run,
 
 from agsgtl.data.pairing import load_pair
 from agsgtl.reporting import figures, maps, resultplots, searchplots
+from agsgtl.reporting.confirmed import read_confirmed
 from agsgtl.reporting.figures import draw_all, sampled_front, slug, write_figures
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Identity
@@ -137,3 +138,20 @@ def test_the_front_of_a_sampled_count_is_score_up_and_labels_down(tmp_path: Path
     assert front["labels.per_class"].tolist() == [1, 5]
     importances = pd.DataFrame({"study": [f"agsgtl/{PAIR}/sampled"], "path": ["labels.per_class"], "importance": [1.0]})
     assert "importances_agsgtl" in names(tmp_path / "demo", importances=importances)
+
+
+def test_each_study_has_a_front_of_its_own(tmp_path: Path) -> None:
+    counts = [1, 3]
+    for name, scores in (("one", [0.5, 0.6]), ("two", [0.3, 0.4])):
+        folder = tmp_path / name
+        write_search(folder, "agsgtl", scores, per_class=None, config=lambda n: {"labels.per_class": counts[n]})
+    front = sampled_front(collect([tmp_path / "one", tmp_path / "two"]))
+    assert front is not None
+    assert front.groupby("study")["record_score"].agg(list).to_dict() == {
+        f"agsgtl/{PAIR}/sampled (one)": [0.5, 0.6],
+        f"agsgtl/{PAIR}/sampled (two)": [0.3, 0.4],
+    }
+    write_confirm(tmp_path / "one", "agsgtl", {41: 0.5})
+    curve = resultplots.plot_accuracy_by_labels(read_confirmed([tmp_path / "one"]), "macro_f1", front)
+    assert curve is not None
+    assert "front of agsgtl (two) (validation)" in curve.axes[0].get_legend_handles_labels()[1]

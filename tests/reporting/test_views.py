@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from optuna.distributions import FloatDistribution, distribution_to_json
 from synthetic import PAIR, write_confirm, write_experiment, write_search
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.layout import Block
 from agsgtl.reporting.table import build_table
+from agsgtl.reporting.tidy import collect
 from agsgtl.reporting.views import build_view
+from agsgtl.tuning.importances import measure_importances
 
 
 def texts(block: Block) -> dict[str, list[str]]:
@@ -162,6 +165,29 @@ def test_selection_shows_the_curse_and_the_regret_after_evaluate(tmp_path: Path)
     write_search(tmp_path / "demo", "agsgtl", [0.9, 0.5], test=[[0.60, 0.62], [0.70, 0.74]])
     after = build_view([tmp_path / "demo"], "selection")
     assert texts(after.blocks[1])[f"agsgtl/{PAIR}/3"] == ["2", "0", "61.0", "1", "72.0", "11.0"]
+
+
+def test_studies_of_two_experiments_are_told_apart(tmp_path: Path) -> None:
+    entropy = distribution_to_json(FloatDistribution(0.0, 1.0))
+    for name in ("one", "two"):
+        write_confirm(tmp_path / name, "agsgtl", {41: 0.5, 50: 0.6}, trials=12)
+        write_search(
+            tmp_path / name,
+            "agsgtl",
+            [0.05 * n for n in range(12)],
+            test=[[0.5, 0.6]] * 12,
+            config=lambda n: {"loss.entropy": 0.05 * n, "attention.floor": 0.08 * ((7 * n) % 12)},
+            distributions={"loss.entropy": entropy, "attention.floor": entropy},
+        )
+    folders = [tmp_path / "one", tmp_path / "two"]
+    expected = {f"agsgtl/{PAIR}/3 (one)", f"agsgtl/{PAIR}/3 (two)"}
+    for block in build_view(folders, "selection").blocks:
+        assert {line[0].text for line in block.lines} == expected
+    measured = measure_importances(collect(folders))
+    assert set(measured["study"]) == expected
+    found = build_view(folders, "importances", importances=measured)
+    assert {line[-1].text for line in found.blocks[0].lines} == {"2"}
+    assert found.lists == ()
 
 
 def test_importances_are_pooled_and_the_studies_without_are_named_once(tmp_path: Path) -> None:
