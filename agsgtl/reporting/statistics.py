@@ -28,6 +28,7 @@ MOST_TRIALS = 2000
 STUDY = ["experiment", "method", "pair", "per_class"]
 
 _EXACT_UP_TO = 16
+_LARGE_T = 1000.0
 _RESAMPLES = 99_999
 _SEED = 20_240
 
@@ -343,6 +344,11 @@ def pooled_importances(importances: pd.DataFrame) -> pd.DataFrame:
 
 def _noncentrality(t: float, df: int, probability: float) -> float:
     """The noncentrality at which a noncentral t variable lies below t with this probability."""
+    if abs(t) > _LARGE_T:
+        # SciPy's values are wrong there. The normal part is then nothing beside the noncentrality, and t over the latter
+        # the inverse root of a chi-squared variable over its df.
+        tail = probability if t > 0 else 1 - probability
+        return t * math.sqrt(float(stats.chi2.isf(tail, df)) / df)
     span = 8.0 * math.sqrt(1 + t * t / (2 * df))
 
     def excess(noncentrality: float) -> float:

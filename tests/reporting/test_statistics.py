@@ -199,6 +199,18 @@ def test_spread_over_pairs_has_a_pair_component() -> None:
     assert found.label_draw == pytest.approx(0.02, rel=0.4)
 
 
+def test_the_interval_of_g_is_right_for_a_huge_t() -> None:
+    """With t = 1e5 the normal part is nothing: the noncentrality over t is the root of chi-squared over its df."""
+    steps = np.array([-1.5, -0.5, 0.5, 1.5])
+    values = 1.0 + steps * 2 / (1e5 * float(np.std(steps, ddof=1)))
+    g, (low, high) = statistics.hedges_g(values.tolist()) or (0.0, (0.0, 0.0))
+    assert low / g == pytest.approx((stats.chi2.ppf(0.025, 3) / 3) ** 0.5, rel=1e-3)
+    assert high / g == pytest.approx((stats.chi2.ppf(0.975, 3) / 3) ** 0.5, rel=1e-3)
+    flipped = statistics.hedges_g((-values).tolist())
+    assert flipped is not None
+    assert flipped[1] == pytest.approx((-high, -low))
+
+
 @pytest.mark.parametrize("pairs", ["a", "ab"])
 def test_spread_of_a_deterministic_method_is_that_of_its_draws(pairs: str) -> None:
     frame = spread_frame(0.04, 0.0, draws=10, inits=2)
