@@ -104,10 +104,10 @@ class Table:
 
 
 def average_cell(cells: Sequence[Cell]) -> Cell:
-    """The average over pairs of per-seed values, over the seeds that every pair has; nothing where a pair has none."""
-    if not all(cell.n for cell in cells):
-        return Cell({}, 0, {}, 0)
+    """The average over pairs of per-seed values, over the seeds that every pair has; nothing where there is none."""
     seeds = sorted(set.intersection(*(set(cell.values) for cell in cells)))
+    if not seeds:
+        return Cell({}, 0, {}, 0)
     values = {seed: float(np.mean([cell.values[seed] for cell in cells])) for seed in seeds}
     return Cell(values, max(cell.planned for cell in cells), {}, len(values))
 

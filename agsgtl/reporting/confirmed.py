@@ -97,9 +97,15 @@ def _cells(confirmed: Confirmed, metric: str) -> dict[tuple[Row, str], Cell]:
 
 
 def _seed_values(records: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One value a (row, pair, seed): the mean over its initialisations, where each of them is complete and scored."""
+    """One value a (row, pair, seed): the mean over its initialisations, where each of them is complete and scored.
+
+    A seed has as many initialisations as any other that its experiment gave the row.
+    """
     where = [*KEYS, "pair", "number"]
-    lacking = set(map(tuple, records.loc[records[metric].isna(), where].itertuples(index=False)))
+    wanted = records.groupby([*KEYS, "experiment"])["init"].transform("nunique")
+    there = records.groupby(where)["init"].transform("nunique")
+    lacks_one = records[metric].isna() | (there < wanted)
+    lacking = set(map(tuple, records.loc[lacks_one, where].itertuples(index=False)))
     means = records.groupby(where, as_index=False)[[metric]].mean()
     whole = [key not in lacking for key in map(tuple, means[where].itertuples(index=False))]
     return means.loc[np.array(whole, dtype=bool)]

@@ -51,7 +51,8 @@ def explain_cell(results: Sequence[Path], cell: str) -> str:
     confirmed = read_confirmed(results)
     row = _find_row(confirmed, name.row)
     pairs = _find_pairs(confirmed, name.column)
-    shown = confirmed.cells(name.metric)[row, name.column]
+    cells = confirmed.cells(name.metric)
+    shown, behind = cells[row, name.column], [cells[row, pair] for pair in pairs]
     openings = {(str(path), o.record): o for path in results for o in read_openings(Ledger(path))}
     lines = [f"{row.name}, {name.column}, {TITLES[name.metric]}: {cell_text(shown)} (percent, n = {shown.n})", ""]
     records = _behind(confirmed, row, pairs)
@@ -60,8 +61,9 @@ def explain_cell(results: Sequence[Path], cell: str) -> str:
             *_describe(record, name.metric, openings.get((record["results"], record["record"])), confirmed.pair_files),
             "",
         ]
-    missing = shown.planned - shown.recorded
-    if missing:
+    if failed := sum(sum(cell.failures.values()) for cell in behind):
+        lines += [f"{failed} planned seeds failed, as said above, and are not in the mean", ""]
+    if missing := sum(cell.planned - cell.recorded for cell in behind):
         lines += [f"{missing} planned seeds have no record yet; `agsgtl sweep` on the same experiment runs them", ""]
     return "\n".join([*lines, *_provenance(confirmed, set(records["experiment"]))]).rstrip() + "\n"
 

@@ -221,5 +221,8 @@ def _folder(record: pd.Series[Any]) -> Path:
 def _open_pair(confirmed: Confirmed, name: str) -> tuple[DomainPair, LabelImage]:
     """The pair and its test labels; a user's own pair from the file that its experiment names."""
     place = confirmed.pair_files.get(name, name)
-    fingerprint = str(confirmed.records.loc[confirmed.records["pair"] == name, "pair_fingerprint"].iloc[0])
+    fingerprints = confirmed.records.loc[confirmed.records["pair"] == name, "pair_fingerprint"]
+    if fingerprints.empty:
+        raise UserError("no record yet")
+    fingerprint = str(fingerprints.iloc[0])
     return load_pair(place), LabelVault(place).test_labels(fingerprint)

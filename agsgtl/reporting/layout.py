@@ -9,6 +9,8 @@ from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Comparison, Mark, Stat
 from agsgtl.reporting.rows import Row
 from agsgtl.reporting.statistics import Interval, bca_interval, t_interval
 
+_NO_AVERAGES = "no two methods have an average over all pairs; the view `comparisons` holds those of each pair"
+
 
 @dataclass(frozen=True)
 class Text:
@@ -63,7 +65,9 @@ def lay_out(table: Table, intervals: bool = False) -> Document:
     lists = [Sentences("note", "", table.note)]
     if table.comparisons:
         title = f"Against the best, {TITLES[table.metrics[0]]}, percent points with 95 % t interval"
-        lists.insert(0, Sentences("comparison", title, tuple(map(comparison_text, _headline(table)))))
+        lists.insert(
+            0, Sentences("comparison", title, tuple(map(comparison_text, _headline(table))) or (_NO_AVERAGES,))
+        )
     return Document(tuple(blocks), tuple(lists))
 
 

@@ -153,7 +153,7 @@ def _gaps(cells: Mapping[tuple[str, Row, str], Cell]) -> Iterable[str]:
     if any(cell.failures for cell in cells.values()):
         yield "Failed seeds are named with their reason and are not in the mean, which flatters methods that fail."
     if "absent" in states:
-        yield "'–': never planned, or no average because a pair has no number."
+        yield "'–': never planned, or no average because no seed has a number on every pair."
 
 
 def _seed_sets(cells: Mapping[tuple[str, Row, str], Cell]) -> Iterable[str]:

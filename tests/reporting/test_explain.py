@@ -67,6 +67,14 @@ def test_failures_and_averages_are_explained_too(folder: Path) -> None:
     assert "60.0  " in explain_cell([folder], "agsgtl:average:macro_f1")
 
 
+def test_an_average_with_a_failed_seed_does_not_say_that_it_has_no_record(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.6})
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: "diverged"}, pair="toy/other")
+    text = explain_cell([tmp_path / "demo"], "lda:average")
+    assert "1 planned seeds failed" in text
+    assert "no record yet" not in text
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from synthetic import PAIR, make_record, write_confirm, write_ledger, write_run, write_search
+from synthetic import PAIR, make_record, write_confirm, write_experiment, write_ledger, write_run, write_search
 
 from agsgtl.data.pairing import load_pair
 from agsgtl.reporting import figures, maps, resultplots, searchplots
@@ -138,6 +138,13 @@ def test_the_front_of_a_sampled_count_is_score_up_and_labels_down(tmp_path: Path
     assert front["labels.per_class"].tolist() == [1, 5]
     importances = pd.DataFrame({"study": [f"agsgtl/{PAIR}/sampled"], "path": ["labels.per_class"], "importance": [1.0]})
     assert "importances_agsgtl" in names(tmp_path / "demo", importances=importances)
+
+
+def test_a_pair_without_a_record_has_no_maps_and_says_so(tmp_path: Path) -> None:
+    write_experiment(tmp_path / "demo", confirm_cells=[{"method": "lda", "pair": PAIR, "per_class": 3, "seed": 41}])
+    told: list[str] = []
+    assert list(figures.draw_scenes(read_confirmed([tmp_path / "demo"]), told.append)) == []
+    assert told == [f"no maps of {PAIR}: no record yet"]
 
 
 def test_each_study_has_a_front_of_its_own(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from synthetic import PAIR, write_confirm, write_experiment, write_ledger, write
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.cells import AVERAGE, Cell, Table
+from agsgtl.reporting.layout import lay_out
 from agsgtl.reporting.record import Reason
 from agsgtl.reporting.table import build_table
 
@@ -164,6 +165,26 @@ def test_several_initialisations_of_a_seed_are_one_value(tmp_path: Path) -> None
     found = cell(build_table([tmp_path / "demo"]), "lda", PAIR)
     assert found.values == pytest.approx({41: 0.55})
     assert found.planned == 2
+
+
+def test_a_seed_without_one_of_its_initialisations_is_not_whole(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.7})
+    write_confirm(tmp_path / "demo", "lda", {41: 0.6}, init=1)
+    found = cell(build_table([tmp_path / "demo"]), "lda", PAIR)
+    assert found.values == pytest.approx({41: 0.55})
+    assert found.state == "incomplete"
+
+
+def test_an_average_over_pairs_without_a_common_seed_is_not_called_not_run(tmp_path: Path) -> None:
+    for method in ("lda", "paper"):
+        write_confirm(tmp_path / "demo", method, {41: 0.5, 50: 0.7})
+        write_confirm(tmp_path / "demo", method, {61: 0.5, 70: 0.7}, OTHER)
+    table = build_table([tmp_path / "demo"], "macro_f1")
+    assert cell(table, "lda", AVERAGE).state == "absent"
+    assert not any("not run" in line for line in table.note)
+    assert any("no seed has a number on every pair" in line for line in table.note)
+    comparison = lay_out(table).lists[0]
+    assert comparison.lines[0].startswith("no two methods have an average over all pairs")
 
 
 def test_two_experiments_that_ran_one_method_differently_get_two_rows(tmp_path: Path) -> None:
