@@ -44,5 +44,5 @@ def _line(method: str, part: str, trials: pd.DataFrame, total: float) -> tuple[s
         f"{seconds / 3600:.2f}",
         percent(seconds / total) if total else "",
         f"{complete['duration_s'].median():.1f}" if len(complete) else "",
-        f"{trials['peak_memory_mib'].max():.0f}",
+        f"{trials['peak_memory_mib'].max():.0f}" if trials["peak_memory_mib"].notna().any() else "",
     )

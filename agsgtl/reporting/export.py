@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping
 
 import pandas as pd
@@ -128,9 +129,14 @@ def html_table(block: Block) -> str:
     """One block as an HTML table; states have colours of their own."""
     frame = pd.DataFrame([[_mark_html(text) for text in line] for line in block.lines], columns=list(block.header))
     styles = pd.DataFrame([[STATE_COLOURS[t.state] for t in line] for line in block.lines], columns=frame.columns)
-    styler = frame.style.hide(axis="index").set_uuid(block.key.replace(":", "_")).set_caption(str(escape(block.title)))
+    styler = frame.style.hide(axis="index").set_uuid(_identifier(block.key)).set_caption(str(escape(block.title)))
     styler = styler.apply(lambda _: styles, axis=None).format_index(escape="html", axis=1)
     return styler.to_html(table_attributes='class="results"', exclude_styles=False).rstrip()
+
+
+def _identifier(key: str) -> str:
+    """A block's key as an id that a style sheet can name: of letters, digits and underscores."""
+    return re.sub(r"\W", "_", key)
 
 
 def _mark_html(text: Text) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -107,6 +108,11 @@ def test_html_colours_states_apart_and_escapes(tmp_path: Path) -> None:
     assert "#e2e3e5" in text
     assert "&lt;b&gt;" in text
     assert "<b>" not in text
+
+
+def test_ids_of_html_hold_no_slash(demo: Path) -> None:
+    html = render(build_view([demo], "classes"), "html")
+    assert not [name for name in re.findall(r'id="([^"]*)"', html) if not re.fullmatch(r"\w+", name)]
 
 
 def test_an_unknown_format_is_named(demo: Path) -> None:

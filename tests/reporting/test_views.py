@@ -242,6 +242,12 @@ def test_cost_counts_each_trial_once_by_method_and_part(tmp_path: Path) -> None:
     ]
 
 
+def test_cost_of_nothing_is_empty_and_not_nan(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (line,) = build_view([tmp_path / "demo"], "cost").blocks[0].lines
+    assert [text.text for text in line] == ["all", "", "0", "0", "0", "0.00", "", "", ""]
+
+
 def test_trials_tell_what_was_chosen_after_so_many_and_what_it_was_worth(tmp_path: Path) -> None:
     scores = [0.5, 0.4, 0.6, 0.6, 0.1, 0.2, 0.7]  # two trials share .6: the search takes the first
     worth = [(0.30, 0.32), (0.9, 0.9), (0.40, 0.42), (0.9, 0.9), (0.9, 0.9), (0.9, 0.9), (0.35, 0.37)]
