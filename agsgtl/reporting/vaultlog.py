@@ -2,6 +2,10 @@
 
 `vault.jsonl` is a chain: line n names the SHA-256 of line n-1's bytes (newline left out), the first line names null. A
 line that was changed, removed or put in between breaks the chain; only the torn end that a crash leaves may be cut off.
+What no line follows yet is held by `vault.head`, written after each line: how many lines there are and the last one's hash.
+
+This guards against accidents and against edits that nobody is told of. It does not guard against somebody who writes
+the whole chain and its head anew: no file that lies beside the log could.
 """
 
 from __future__ import annotations
@@ -9,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from agsgtl.durable import append_line, exclusively, replace_bytes
+from agsgtl.durable import append_line, exclusively, json_bytes, replace_bytes
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Record
@@ -57,6 +62,17 @@ class Opening:
     finals: int | None = None
 
 
+@dataclass(frozen=True)
+class Head:
+    """What is known of the log beside the log: that it has at least so many lines, and the SHA-256 of the last of them.
+
+    A line more is no harm: a crash comes between a line and its head, and an older version wrote none.
+    """
+
+    lines: int
+    last: str
+
+
 class VaultLog:
     """The log, open to append to; read once, so that ten thousand looks cost as many times what one does.
 
@@ -79,7 +95,7 @@ class VaultLog:
         openings = read_openings(self._ledger)
         self._known = {_look(opening) for opening in openings}
         self._previous = _sha256(_lines(self._ledger.vault_log)[-1]) if openings else None
-        self._size = _size(self._ledger.vault_log)
+        self._count, self._size = len(openings), _size(self._ledger.vault_log)
 
     def append(self, folder: TrialFolder, purpose: Purpose, lease: int | None = None) -> bool:
         """Whether this call logged the look; False where this very record was opened for this purpose before.
@@ -114,6 +130,8 @@ class VaultLog:
         line = append_line(self._ledger.vault_log, asdict(opening))
         self._known.add(_look(opening))
         self._previous, self._size = _sha256(line), _size(self._ledger.vault_log)
+        self._count += 1
+        _write_head(self._ledger, Head(lines=self._count, last=self._previous))
         return True
 
     def _only_writer(self) -> AbstractContextManager[None]:
@@ -130,7 +148,7 @@ def read_openings(ledger: Ledger) -> list[Opening]:
     """Every look at test labels, in order; none where there is no log.
 
     Raises:
-        UserError: the chain is broken; the line is named.
+        UserError: the chain is broken, the line is named; or the log's end is not the one that `vault.head` knows.
     """
     previous, openings = None, []
     lines = _lines(ledger.vault_log)
@@ -146,6 +164,7 @@ def read_openings(ledger: Ledger) -> list[Opening]:
             )
         openings.append(opening)
         previous = _sha256(line)
+    _require_head(ledger, lines[: len(openings)])
     return openings
 
 
@@ -171,6 +190,31 @@ def count_asked(ledger: Ledger, pair: str, kind: Literal["trials", "finals"]) ->
     study = f"*/{pair}/*/{kind}"
     places = (study, f"superseded/{study}", f"superseded/{_CONFIG_HASH}/{study}")
     return sum(1 for place in places for folder in ledger.path.glob(place) for _ in folder.iterdir())
+
+
+def _head_file(ledger: Ledger) -> Path:
+    return ledger.vault_log.with_name("vault.head")
+
+
+def _write_head(ledger: Ledger, head: Head) -> None:
+    replace_bytes(_head_file(ledger), json_bytes(asdict(head), indent=None))
+
+
+def _require_head(ledger: Ledger, lines: Sequence[bytes]) -> None:
+    """Refuses a log that lost lines at its end, or whose last known line is another one; without a head all is believed."""
+    file = _head_file(ledger)
+    if not file.exists():
+        return
+    try:
+        head = Head(**json.loads(file.read_bytes()))
+        is_there = head.lines <= len(lines) and _sha256(lines[head.lines - 1]) == head.last
+    except (ValueError, TypeError, IndexError):
+        raise UserError(f"{file}: cannot be read; restore it and {ledger.vault_log.name} from one copy") from None
+    if not is_there:
+        raise UserError(
+            f"{ledger.vault_log}: the chain of hashes is broken at its end: {file.name} knows of {head.lines} lines, and the last of "
+            "them was changed or removed; restore both files from one copy, or treat these test scores as compromised"
+        )
 
 
 def file_sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def test_a_log_that_another_process_went_on_with_stays_one_chain(opened: Ledger)
     assert [opening.purpose for opening in read_openings(opened)] == ["confirm"] * 3 + ["evaluate"] * 3
 
 
+def crash_before_the_last_head(ledger: Ledger) -> None:
+    """Puts the head back to where it was before the last line."""
+    lines = ledger.vault_log.read_bytes().splitlines()[:-1]
+    head = {"lines": len(lines), "last": hashlib.sha256(lines[-1]).hexdigest()}
+    (ledger.path / "vault.head").write_text(json.dumps(head))
+
+
 @pytest.mark.parametrize("harm", ["change", "remove", "swap", "forge"])
 def test_a_harmed_chain_is_an_error(opened: Ledger, harm: str) -> None:
     lines = opened.vault_log.read_text().splitlines()
@@ -69,7 +77,45 @@ def test_a_harmed_chain_is_an_error(opened: Ledger, harm: str) -> None:
         VaultLog(opened).append(next(opened.confirmations()), "evaluate")
 
 
+@pytest.mark.parametrize("harm", ["change", "remove", "remove all"])
+def test_harm_to_the_last_lines_is_an_error_too(opened: Ledger, harm: str) -> None:
+    lines = opened.vault_log.read_text().splitlines(keepends=True)
+    if harm == "change":
+        lines[-1] = lines[-1].replace('"confirm"', '"evaluate"')
+    kept = {"change": lines, "remove": lines[:1], "remove all": []}[harm]
+    opened.vault_log.write_text("".join(kept))
+    with pytest.raises(UserError, match=r"broken at its end: vault\.head knows of 3 lines"):
+        read_openings(opened)
+    with pytest.raises(UserError, match="broken at its end"):
+        VaultLog(opened)
+    opened.vault_log.unlink()
+    with pytest.raises(UserError, match="broken at its end"):
+        read_openings(opened)
+
+
+def test_a_line_whose_head_a_crash_prevented_counts_and_the_next_head_covers_it(opened: Ledger) -> None:
+    crash_before_the_last_head(opened)
+    assert len(read_openings(opened)) == 3
+    assert VaultLog(opened).append(next(opened.confirmations()), "evaluate")
+    assert json.loads((opened.path / "vault.head").read_text())["lines"] == 4
+
+
+def test_a_log_without_a_head_reads_and_gets_one(opened: Ledger) -> None:
+    (opened.path / "vault.head").unlink()  # as older versions left it, or as it was packed
+    assert len(read_openings(opened)) == 3
+    VaultLog(opened).append(next(opened.confirmations()), "evaluate")
+    assert json.loads((opened.path / "vault.head").read_text())["lines"] == 4
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"lines": 3', '{"lines": "3", "last": ""}', "[3]"])
+def test_a_head_that_cannot_be_read_is_one_line(opened: Ledger, content: str) -> None:
+    (opened.path / "vault.head").write_text(content)
+    with pytest.raises(UserError, match=r"vault\.head: cannot be read; restore it and vault\.jsonl from one copy"):
+        read_openings(opened)
+
+
 def test_a_torn_last_line_is_set_right_by_the_next_look(opened: Ledger) -> None:
+    crash_before_the_last_head(opened)
     whole = opened.vault_log.read_bytes()
     opened.vault_log.write_bytes(whole[:-20])
     assert len(read_openings(opened)) == 2
@@ -120,5 +166,6 @@ def test_a_log_from_before_finals_were_counted_still_reads(opened: Ledger) -> No
     line = json.loads(opened.vault_log.read_text().splitlines()[0])
     del line["finals"]
     opened.vault_log.write_text(json.dumps(line) + "\n")
+    (opened.path / "vault.head").unlink()
     (opened.path / "agsgtl/toy/a_to_b/3/finals/0").mkdir(parents=True)
     assert read_looks(opened).before_extension == 0
