@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Record
 from agsgtl.yamlfile import read_yaml
 
 SILENT_AFTER_S = 120.0
 """A trial without a line for this long is called silent: its worker may be gone."""
+
+_Run = tuple[TrialFolder, Record | None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class StudyStatus:
 
 
 def read_status(results: Path) -> list[StudyStatus]:
-    """The state of each study, of its finals where it has some, then of the confirmations.
+    """The state of each study, of its finals once they are known, then of the confirmations.
 
     Raises:
         UserError: the folder holds no experiment.
@@ -45,21 +49,36 @@ def read_status(results: Path) -> list[StudyStatus]:
             f"{results}: holds no experiment.yaml; name a folder that `agsgtl sweep` wrote, like results/quickstart"
         )
     content = read_yaml(ledger.experiment_file)
+    trials, finalists = content["search"]["trials"], content["search"].get("finalists", 0)
     studies = []
     for name in ledger.studies():
-        studies.append(_status(name, ledger.trials(name), content["search"]["trials"]))
-        if finals := _finals_now(ledger.finals(name), content["search"].get("finalists", 0)):
-            studies.append(_status(f"{name}, finals", finals, len(finals)))
-    confirmations = list(ledger.confirmations())
+        runs = _read(ledger.trials(name))
+        studies.append(_status(name, runs, trials))
+        if numbers := _finalists(runs, trials, finalists):
+            finals = [folder for folder in ledger.finals(name) if int(folder.path.name) in numbers]
+            studies.append(_status(f"{name}, finals", _read(finals), len(numbers)))
+    confirmations = _read(ledger.confirmations())
     return [
         *studies,
         _status("confirmations", confirmations, max(len(confirmations), len(content.get("confirm_cells", [])))),
     ]
 
 
-def _finals_now(finals: list[TrialFolder], finalists: int) -> list[TrialFolder]:
-    """As many as there are finalists now: where there were more before, finals lie there that nobody runs."""
-    return sorted(finals, key=lambda folder: not folder.has_record())[:finalists]
+def _read(folders: Iterable[TrialFolder]) -> list[_Run]:
+    return [(folder, folder.record()) for folder in folders]
+
+
+def _finalists(runs: Sequence[_Run], trials: int, count: int) -> set[int]:
+    """The numbers of the trials whose finals count: the best by score once all have ended, as the search picks them.
+
+    Finals of trials that were among the best before the search was extended lie beside them, and nobody asks for those.
+    """
+    records = [record for _, record in runs if record is not None]
+    if len(records) < max(trials, len(runs)):
+        return set()
+    complete = [record for record in records if record.status == "complete"]
+    ranked = sorted(complete, key=lambda record: (-(record.score or 0.0), record.identity.number))
+    return {record.identity.number for record in ranked[:count]}
 
 
 def render_status(results: Path) -> str:
@@ -90,12 +109,11 @@ def time_left_s(rows: list[StudyStatus]) -> float | None:
     return seconds / running if running and seconds else None
 
 
-def _status(name: str, folders: list[TrialFolder], planned: int) -> StudyStatus:
+def _status(name: str, runs: Sequence[_Run], planned: int) -> StudyStatus:
     counts: Counter[str] = Counter()
     best: tuple[float, int] | None = None
     training_s, failures = 0.0, []
-    for folder in folders:
-        record = folder.record()
+    for folder, record in runs:
         if record is None:
             counts[_state_of_unfinished(folder)] += 1
             continue
