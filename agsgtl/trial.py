@@ -25,6 +25,7 @@ import torch
 from agsgtl.config import Config, Value, flatten
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
+from agsgtl.data.pools import BUFFERS
 from agsgtl.durable import NotWritable
 from agsgtl.errors import Diverged, Interrupted, TimedOut, UserError
 from agsgtl.laststate import LastState
@@ -157,7 +158,18 @@ def _leave(record: Record, attempt: Attempt, retries: Mapping[str, int]) -> None
 
 
 def source_inputs(config: Config, pair: DomainPair, seeds: Seeds) -> TrainingInputs:
-    """The inputs of one seed; raises UserError where a class has too few pixels or the device is missing."""
+    """The inputs of one seed.
+
+    Raises:
+        UserError: a class has too few pixels, the device is missing, or the network looks farther than `split: blocks` keeps
+            test pixels from training pixels.
+    """
+    family, kept = config.model.family, pair.buffer_family
+    if kept is not None and BUFFERS[family] > BUFFERS[kept]:
+        raise UserError(
+            f"{pair.name}: test pixels must be more than {BUFFERS[family]} pixels from training pixels for model.family {family}, but "
+            f"`split: blocks` kept {BUFFERS[kept]}, for {kept}; say `network: {family}` in the pair's test_pool"
+        )
     if config.runtime.device == "cuda" and not torch.cuda.is_available():
         raise UserError("runtime.device is cuda, but PyTorch sees no GPU here; ask for resources.gpu or set it to cpu")
     cubes = normalised_cubes(pair, config.data.normalisation, config.runtime.device)

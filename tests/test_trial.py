@@ -14,6 +14,7 @@ from quick import quick_config
 import agsgtl.laststate
 from agsgtl.config import Config, configure, flatten
 from agsgtl.data.pairing import DomainPair
+from agsgtl.errors import UserError
 from agsgtl.models.networks import build_segmenter
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.record import Record, Setup
@@ -335,6 +336,15 @@ def test_a_missing_gpu_is_no_silent_cpu(tiny_pair: DomainPair) -> None:
         return
     record = run_trial(quick_config(runtime__device="cuda"), tiny_pair)
     assert (record.reason, "PyTorch sees no GPU" in record.message) == ("bad_input", True)
+
+
+def test_a_network_that_looks_farther_than_the_test_pools_blocks_keep_is_refused(tiny_pair: DomainPair) -> None:
+    config = configure({"model.family": "depthwise", "model.width": 21, "model.discriminator_width": 21}, origin="test")
+    pair = dataclasses.replace(tiny_pair, buffer_family="shallow")
+    with pytest.raises(UserError, match=r"more than 138 pixels .* depthwise, but `split: blocks` kept 21, for shallow"):
+        source_inputs(config, pair, Seeds(labels=0, init=0))
+    for kept, settings in (("shallow", quick_config()), ("depthwise", quick_config()), ("depthwise", config)):
+        source_inputs(settings, dataclasses.replace(tiny_pair, buffer_family=kept), Seeds(labels=0, init=0))
 
 
 def test_the_record_holds_every_hyperparameter(tiny_pair: DomainPair) -> None:

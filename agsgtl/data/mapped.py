@@ -51,6 +51,7 @@ def unpack_pair(pair: DomainPair, folder: Path) -> None:
         "notes": pair.notes,
         "tests_on_the_rest": pair.tests_on_the_rest,
         "shares_cube": pair.shares_cube,
+        "buffer_family": pair.buffer_family,
         "georeferences": [_as_json(place) for place in (pair.source_georeference, pair.target_georeference)],
         "parts": [[part.checksum, part.rows, part.columns] for part in parts],
     }
@@ -99,6 +100,7 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         source_georeference=places[0],
         target_georeference=places[1],
         shares_cube=description.get("shares_cube", False),
+        buffer_family=description.get("buffer_family"),
         shared=folder / "data" / "normalised" / description["fingerprint"],
     )
 

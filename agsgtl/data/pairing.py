@@ -61,6 +61,8 @@ class DomainPair:
         tests_on_the_rest: whatever a confirmation does not draw is its test pool (`split: authors`); no search may use it.
         source_georeference, target_georeference: coordinates of the crops, where the files have them.
         shares_cube: source and target lie on one grid of pixels: parts of one cube, in other bands perhaps, or of its copy.
+        buffer_family: the network family whose reach `split: blocks` keeps test pixels away by; None for other splits, and for
+            pairs unpacked before this was kept.
         shared: the folder of the pair's normalised cubes, for all processes of a sweep; None outside one.
 
     Raises:
@@ -84,6 +86,7 @@ class DomainPair:
     source_georeference: Georeference | None = None
     target_georeference: Georeference | None = None
     shares_cube: bool = False
+    buffer_family: str | None = None
     shared: Path | None = None
 
     def __post_init__(self) -> None:
@@ -155,6 +158,7 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
         source_georeference=_cropped(source, source_part),
         target_georeference=_cropped(target, target_part),
         shares_cube=shares_cube,
+        buffer_family=network_family(spec) if spec.test_pool.split == "blocks" else None,
     )
     return pair, pools
 

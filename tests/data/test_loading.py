@@ -132,6 +132,9 @@ def test_blocks_change_the_fingerprint_and_drop_near_source_pixels_of_one_cube(t
     assert min(np.abs(test - pixel).max(axis=1).min() for pixel in source) > 21
     assert pairs["random"].fingerprint != pairs["blocks"].fingerprint
     assert np.count_nonzero(pairs["blocks"].source_labels) < np.count_nonzero(pairs["random"].source_labels)
+    assert (pairs["random"].buffer_family, pairs["blocks"].buffer_family) == (None, "shallow")
+    unpack_pair(pairs["blocks"], tmp_path / "results")
+    assert map_pair(tmp_path / "results", "one").buffer_family == "shallow"
     assert draw_labels(pairs["blocks"], 5, 5, 0).target_train.any()
 
 
