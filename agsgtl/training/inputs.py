@@ -86,8 +86,29 @@ def training_inputs(source_cube: Tensor, target_cube: Tensor, draw: LabelDraw, c
     )
 
 
-@lru_cache(maxsize=2)
 def normalised_cubes(pair: DomainPair, kind: str, device: str) -> tuple[Tensor, Tensor]:
-    """The source and target cubes of a pair as tensors; kept for the process's next trials on the same pair."""
+    """The source and target cubes of a pair as tensors; kept for the process's next trials on the same pair.
+
+    On a GPU one pair's alone are kept: another's would count as memory that the trial needs.
+    """
+    return _cubes_in_memory(pair, kind) if device == "cpu" else _cubes_on_gpu(pair, kind, device)
+
+
+@lru_cache(maxsize=2)
+def _cubes_in_memory(pair: DomainPair, kind: str) -> tuple[Tensor, Tensor]:
     source, target = normalised_pixels(pair, kind)
-    return as_networks_read(source, device), as_networks_read(target, device)
+    return as_networks_read(source), as_networks_read(target)
+
+
+def _cubes_on_gpu(pair: DomainPair, kind: str, device: str) -> tuple[Tensor, Tensor]:
+    wanted = (pair, kind, device)
+    if wanted not in _KEPT_ON_GPU:
+        _KEPT_ON_GPU.clear()  # first, so that two pairs are never there at once
+        torch.cuda.empty_cache()  # what the allocator keeps would still count
+        source, target = normalised_pixels(pair, kind)
+        _KEPT_ON_GPU[wanted] = as_networks_read(source, device), as_networks_read(target, device)
+    return _KEPT_ON_GPU[wanted]
+
+
+_KEPT_ON_GPU: dict[tuple[DomainPair, str, str], tuple[Tensor, Tensor]] = {}
+"""The cubes that this process used last on a GPU."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from agsgtl.data.mapped import map_pair, unpack_pair
 from agsgtl.data.normalisation import normalise
 from agsgtl.data.pairing import DomainPair
 from agsgtl.data.sharing import normalised_pixels
-from agsgtl.training.inputs import as_networks_read, cube_tensor
+from agsgtl.training import inputs
+from agsgtl.training.inputs import as_networks_read, cube_tensor, normalised_cubes
 
 
 def mapped_cube(pair: DomainPair, folder: Path) -> Tensor:
@@ -50,3 +53,23 @@ def test_gradients_over_a_mapped_cube_are_right(tiny_pair: DomainPair, tmp_path:
     network.to(memory_format=torch.channels_last)(cube).square().mean().backward()
     exact(cube.double().contiguous()).square().mean().backward()
     assert torch.allclose(network.weight.grad.double(), exact.weight.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_cubes_are_made_once_for_a_pair(tiny_pair: DomainPair) -> None:
+    for device in ("cpu", "meta"):  # "meta" stands for a GPU
+        first, again = (normalised_cubes(tiny_pair, "per_domain", device) for _ in range(2))
+        assert first[0] is again[0]
+        assert first[0].device.type == device
+
+
+def test_a_gpu_is_cleared_of_one_pairs_cubes_before_anothers_come(tiny_pair: DomainPair) -> None:
+    before = weakref.ref(normalised_cubes(tiny_pair, "per_domain", "meta")[0])
+    held: list[Tensor | None] = []
+
+    def read(pixels: np.ndarray, device: str) -> Tensor:
+        held.append(before())
+        return as_networks_read(pixels, device)
+
+    with mock.patch.object(inputs, "as_networks_read", read):
+        normalised_cubes(tiny_pair, "none", "meta")
+    assert held == [None, None]
