@@ -77,7 +77,7 @@ def _disagree_over_pairs(confirmed: pd.DataFrame, values: pd.DataFrame, plans: S
         fixed.loc[part.index, list(searched)] = "tuned"
     keys = ["method", "per_class"]
     hashed = confirmed[[*keys, "experiment"]].assign(fixed=pd.util.hash_pandas_object(fixed, index=False))
-    used = hashed.drop_duplicates().groupby([*keys, "experiment"])["fixed"].agg(lambda found: tuple(sorted(found)))
+    used = hashed.drop_duplicates().groupby([*keys, "experiment"])["fixed"].agg(lambda found: str(sorted(found)))
     differs = used.groupby(keys).nunique() > 1
     return pd.Series(
         [bool(differs[key]) for key in confirmed[keys].itertuples(index=False, name=None)], confirmed.index

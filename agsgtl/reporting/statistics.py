@@ -249,7 +249,7 @@ def separate_spread(values: pd.DataFrame) -> Spread:
             None, None, None, "not separable: confirm.inits_per_draw must be 2 or more, on 2 label draws or more"
         )
     data = values.assign(draw=values["pair"].astype(str) + "/" + values["label_seed"].astype(str))
-    means = data.groupby(["pair", "draw"], as_index=False)["value"].mean()
+    means = data.groupby(["pair", "draw"])["value"].mean().reset_index()
     pairs = ["pair"] if data["pair"].nunique() > 1 else []
     within = data["value"] - data.groupby("draw")["value"].transform("mean")
     if within.abs().max() > 1e-9 * float(means["value"].std()):

@@ -147,7 +147,10 @@ def study_names(frame: pd.DataFrame) -> list[str]:
     """The name of each row's study, with its experiment where the frame has several."""
     several = frame["experiment"].nunique() > 1
     studies = frame[["method", "pair", "per_class", "experiment"]].itertuples(index=False, name=None)
-    return [study_name(*study, experiment if several else "") for *study, experiment in studies]
+    return [
+        study_name(method, pair, per_class, experiment if several else "")
+        for method, pair, per_class, experiment in studies
+    ]
 
 
 def k_text(per_class: Any) -> str:
