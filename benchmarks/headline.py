@@ -20,7 +20,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,11 @@ def _records(ledger: Ledger) -> list[Record]:
     return [record for record in found if record is not None]
 
 
+def charged(records: Sequence[Record]) -> list[Record]:
+    """The trials that the loop pays for: a pruned one to its last epoch, a failed one not at all, since it fails there too."""
+    return [record for record in records if record.status in ("complete", "pruned")]
+
+
 def _confirmed(ledger: Ledger) -> str:
     scores = [folder.scores()[0].macro_f1 for folder in ledger.confirmations()]
     return " and ".join(f"{100 * score:.1f}" for score in scores)
@@ -179,7 +184,7 @@ def report(pair: str, chosen: argparse.Namespace, folder: Path) -> None:
     records = _records(ledger)
     ours = max(record.cost.ended_at for record in records) - started
     steps = time_naive_steps(pair, chosen.repeats)
-    naive = sum(steps.of_trial(configure(record.config, origin="record"), chosen.seeds) for record in records)
+    naive = sum(steps.of_trial(configure(record.config, origin="record"), chosen.seeds) for record in charged(records))
     ended = {status: sum(record.status == status for record in records) for status in ("complete", "pruned", "failed")}
     print(f"{len(records)} trials of {chosen.seeds} seeds, {chosen.pretraining} + {chosen.epochs} epochs: {ended}")
     print(
