@@ -158,7 +158,7 @@ def judged_by(training: Training, select: SelectionRule) -> tuple[Tensor, Tensor
         return logits, read_off(logits, labelled.labels)
     if select == "source_validation":
         labelled = inputs.source_validation
-        logits = at_pixels(training.source_logits(), labelled.pixels)
+        logits = training.source_logits_at(labelled.pixels)
         return logits, confusion_counts(logits, labelled.labels)
     logits = at_pixels(training.target_logits(), inputs.unlabelled)
     return logits, negative_entropy(logits)

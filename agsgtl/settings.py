@@ -95,7 +95,8 @@ class AdaptSettings(_Group):
     extent: Literal["scene", "windows"] = _setting(
         "scene",
         "what a step computes: whole scenes, or windows around the labelled pixels as wide as the networks see; windows "
-        "change the statistics of the batch norms, and the unlabelled pixels are drawn in them",
+        "change the statistics of the batch norms, and the unlabelled pixels are drawn in them; the selection rule target_entropy "
+        "reads the whole scene all the same",
         _OURS,
     )
     source_pixels_per_class: int = _setting(

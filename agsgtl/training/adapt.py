@@ -176,13 +176,22 @@ class AdversarialTraining(Training):
         """The logits (m, K) at m pixels; with windows, from windows around these."""
         if self.settings.extent == "scene":
             return super().target_logits_at(pixels)
-        with autocast(self.config):
-            return logits_in_windows(self.config, self.averaged.judged, self.inputs.target_cube, pixels)
+        return self._logits_in_windows(self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene by the target segmenter in inference."""
         with torch.no_grad(), autocast(self.config):
             return folded.logits(self.averaged.judged.eval(), self.inputs.source_cube)
+
+    def source_logits_at(self, pixels: Tensor) -> Tensor:
+        """The same of the source scene at m of its pixels; with windows, from windows around these."""
+        if self.settings.extent == "scene":
+            return super().source_logits_at(pixels)
+        return self._logits_in_windows(self.inputs.source_cube, pixels)
+
+    def _logits_in_windows(self, cube: Tensor, pixels: Tensor) -> Tensor:
+        with autocast(self.config):
+            return logits_in_windows(self.config, self.averaged.judged, cube, pixels)
 
     def has_converged(self) -> bool:
         """Whether the early stop's losses were low for `adapt.early_stop_patience` epochs in a row."""

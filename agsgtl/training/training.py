@@ -41,6 +41,10 @@ class Training(ABC):
     def source_logits(self) -> Tensor:
         """The same of the source scene."""
 
+    def source_logits_at(self, pixels: Tensor) -> Tensor:
+        """The same of the source scene at m of its pixels alone, (m, K)."""
+        return at_pixels(self.source_logits(), pixels)
+
     @abstractmethod
     def weights(self) -> Tensors:
         """A copy of what inference needs."""

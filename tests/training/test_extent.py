@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from tiny import write_tiny_pair
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import load_pair
 from agsgtl.models.networks import build_segmenter
+from agsgtl.seedrun import judged_by
 from agsgtl.training.extent import SourceParts, balanced_draw, target_part
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs, normalised_cubes, training_inputs
 from agsgtl.training.losses import at_pixels
@@ -88,6 +91,16 @@ def test_logits_at_pixels_are_the_scenes(name: str, inputs: TrainingInputs) -> N
         whole = at_pixels(training.target_logits(), pixels)
         torch.testing.assert_close(training.target_logits_at(pixels), whole, rtol=1e-4, atol=1e-5)
         assert whole.std() > 0.01
+        whole = at_pixels(training.source_logits(), pixels)
+        torch.testing.assert_close(training.source_logits_at(pixels), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS_THAT_READ_IT)
+def test_selection_on_the_source_computes_no_whole_scene(name: str, inputs: TrainingInputs) -> None:
+    training = start(name, inputs)
+    with mock.patch.object(training, "source_logits", side_effect=AssertionError):
+        logits, _ = judged_by(training, "source_validation")
+    torch.testing.assert_close(logits, at_pixels(training.source_logits(), inputs.source_validation.pixels))
 
 
 @pytest.mark.parametrize("name", METHODS_THAT_READ_IT)
