@@ -123,13 +123,12 @@ class Folded:
 def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
     """`attention.gate(maps)`: the gate of every pixel, (n, 1, H, W)."""
     rows = _rows(maps if attention.gradient_through_gate else maps.detach())
-    (linear, norm), *deeper = _layers(attention)
+    (linear, norm), (second, second_norm), *deeper = _layers(attention)
     weight, shift = normed_map(linear.weight, linear.bias, norm, Moments.of_rows(rows) if norm.training else None)
     matrix = torch.cat(
         (weight.T, shift[None])
     )  # a shift as one more input that is always 1: spares a pass over the maps
     rows = torch.cat((rows, rows.new_ones(len(rows), 1)), dim=1)
-    (second, second_norm), *deeper = deeper
     # The widest maps of all: block by block, so that they stay in the cache from one layer to the next.
     rows = second_norm(torch.cat([second(_leaky(block @ matrix)) for block in rows.split(BLOCK)]))
     for linear, norm in deeper:

@@ -195,9 +195,9 @@ def _joined(upconv: nn.ConvTranspose2d, coarse: Tensor, skip: Tensor) -> Tensor:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Inside, PyTorch's initialisers draw from `seed`; afterwards its generator is as it was."""
+    """Inside, PyTorch's initialisers draw from `seed` on the CPU; afterwards its generator is as it was, and a GPU's untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield
 
 

@@ -69,7 +69,7 @@ class AdversarialTraining(Training):
             config, inputs.source_train, "discriminator", derive_seed(seed, "source pixels")
         )
         self.part = target_part(config, inputs, with_discriminator=True)
-        self.source, self.source_patches = self._source_of(epoch=1)
+        self.source_part, self.source_patches = self._source_of(epoch=1)
         self.known_features: Tensor | None = None
         self.target_ce: list[float] = []
         self.low_epochs = torch.zeros((), dtype=torch.int64)
@@ -85,7 +85,7 @@ class AdversarialTraining(Training):
         """One epoch's losses step by step, each from the forward pass before its own step."""
         unlabelled = self._draw_unlabelled(epoch)
         if self.settings.extent == "windows":
-            self.source, self.source_patches = self._source_of(epoch)
+            self.source_part, self.source_patches = self._source_of(epoch)
         discriminator_losses = self._train_discriminator(unlabelled, self._features_to_judge(epoch))
         target_losses = self._train_target(unlabelled, epoch)
         return discriminator_losses, target_losses
@@ -97,11 +97,15 @@ class AdversarialTraining(Training):
             self.known_features = self._inference_features()
         return self.known_features
 
+    def _forget_features(self) -> None:
+        """Says that the target's weights have moved, or are about to: nobody reads the features that they gave."""
+        self.known_features = None
+
     def _features_to_judge(self, epoch: int) -> Tensor:
         """The target's features that the epoch's discriminator steps see: a view of them in inference."""
         if self.settings.discriminator_view == "fixed":
             return self.target_features
-        self.known_features = None  # nobody reads these before the weights move
+        self._forget_features()
         return self._inference_features(drawn_view(self.config, derive_seed(self.seed, "discriminator"), epoch, 0))
 
     def _train_discriminator(self, unlabelled: Tensor, features: Tensor) -> Tensor:
@@ -118,11 +122,11 @@ class AdversarialTraining(Training):
 
     def _discriminator_step(self, target_features: Tensor, patches: Moments | None, unlabelled: Tensor) -> Tensor:
         """L_D: source pixels are their class, target pixels are class K+1. Target first: batch norms see that order."""
-        labelled, source, weight = self.part.labelled, self.source.labelled, self.loss
+        labelled, source, weight = self.part.labelled, self.source_part.labelled, self.loss
         with autocast(self.config):
             discriminate = folded.composed(self.discriminator)
             target_logits = self._gated_logits(discriminate(target_features, patches))
-            source_logits = discriminate(self.source.maps, self.source_patches)
+            source_logits = discriminate(self.source_part.maps, self.source_patches)
         loss = weighted_sum(
             (weight.discriminator_target, lambda: all_target(at_pixels(target_logits, labelled.pixels))),
             (
@@ -135,7 +139,7 @@ class AdversarialTraining(Training):
 
     def _train_target(self, unlabelled: Tensor, epoch: int) -> Tensor:
         self.discriminator.eval().requires_grad_(False)
-        self.known_features = None
+        self._forget_features()
         self.target_ce = []
         seed = derive_seed(self.seed, "orientation")
         views = (drawn_view(self.config, seed, epoch, step) for step in range(self.settings.target_steps))
@@ -159,7 +163,7 @@ class AdversarialTraining(Training):
             (weight.unlabelled_adversarial, lambda: none_target(at_pixels(judged(), unlabelled))),
         )
         loss = _step(self.target_optimizer, loss)
-        self.known_features = None
+        self._forget_features()
         self.averaged.update()
         if self._watches_target_ce():
             self.target_ce.append(super().target_cross_entropy())
@@ -212,7 +216,7 @@ class AdversarialTraining(Training):
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Gives the target segmenter, the averaged one where there is one, such weights."""
         self.averaged.judged.load_state_dict(dict(weights))
-        self.known_features = None
+        self._forget_features()
 
     def state(self) -> Tensors:
         """Both networks, both optimisers, and how long the losses have been low."""
@@ -231,7 +235,7 @@ class AdversarialTraining(Training):
         load_optimizer_tensors(self.discriminator_optimizer, under("discriminator_optimizer", state))
         self.low_epochs = state["low_epochs"].clone()
         self.averaged.load_state(under("target", state))
-        self.known_features = None
+        self._forget_features()
 
     def _judged(self, gated: Tensor) -> Tensor:
         """What the discriminator says of the target's features."""
