@@ -67,7 +67,12 @@ class Experiment:
         """The k of a method's studies; None where Optuna samples it."""
         if name in self.spaces and self.spaces[name].samples_label_count:
             return (None,)
-        return tuple(self.file.search.factors.get("labels.per_class", [self.base_config("agsgtl").labels.per_class]))
+        return tuple(self.file.search.factors.get("labels.per_class", [self.protocol.labels.per_class]))
+
+    @cached_property
+    def protocol(self) -> Config:
+        """The labels, data and runtime of every trial; all else is at its default here, since searches and winners set it."""
+        return configure(_of_protocol(self.file.trial), origin=self.origin)
 
     @cached_property
     def fixed_label_counts(self) -> frozenset[int]:
@@ -89,9 +94,9 @@ class Experiment:
         won = self.winners.settings((name, pair, per_class)) if pair and per_class else None
         settings: dict[str, Value] = {**(won or {}), **self.file.trial}
         if name == "paper":
-            kept = ("labels.", "data.", "runtime.")
-            settings = {path: value for path, value in settings.items() if path.startswith(kept)}
-            settings |= AUTHORS_SETTINGS[self.pairs[pair].authors_settings if pair else "houston"]
+            settings = (
+                _of_protocol(settings) | AUTHORS_SETTINGS[self.pairs[pair].authors_settings if pair else "houston"]
+            )
             if self.file.confirm.paper_epochs is not None:
                 settings["adapt.epochs"] = self.file.confirm.paper_epochs
         if per_class is not None:
@@ -99,6 +104,10 @@ class Experiment:
         if self.file.resources.gpu:
             settings["runtime.device"] = "cuda"
         return settings
+
+
+def _of_protocol(settings: Mapping[str, Value]) -> dict[str, Value]:
+    return {path: value for path, value in settings.items() if path.startswith(("labels.", "data.", "runtime."))}
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -161,7 +170,7 @@ def _beside(experiment: Path, pair: str) -> str:
 def _check_whole(experiment: Experiment) -> None:
     """What can only be judged with everything at hand: the merged config, label counts, rules against spaces."""
     file, origin = experiment.file, experiment.origin
-    base = experiment.base_config("agsgtl")
+    base = experiment.protocol
     if base.runtime.threads > file.resources.cpu:
         raise UserError(
             f"{origin}: a trial computes with runtime.threads {base.runtime.threads}, but resources.cpu gives it "
@@ -185,6 +194,8 @@ def _check_whole(experiment: Experiment) -> None:
         if name not in experiment.spaces and count is not None
     ]
     require_winners(experiment.winners, cells, f"{origin}: confirm.winners: {file.confirm.winners}")
+    for name, pair, count in cells:
+        experiment.base_config(name, count, pair)
     for name, space in experiment.spaces.items():
         configure(experiment.base_values(name, None, None), space.centre(), origin=f"{space.origin} in {origin}")
 

@@ -123,7 +123,7 @@ def test_a_pair_that_one_method_never_saw_makes_every_view(tmp_path: Path, view:
     text = render(build_view([tmp_path / "demo"], view), "md")
     assert "nan" not in text.lower()
     if view == "methods":
-        assert "never planned, or no average because a pair has no number" in text
+        assert "never planned, or no average because no seed has a number on every pair" in text
 
 
 def test_a_search_whose_scores_are_missing_has_no_curse(tmp_path: Path) -> None:
