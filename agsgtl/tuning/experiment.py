@@ -94,9 +94,8 @@ class Experiment:
         won = self.winners.settings((name, pair, per_class)) if pair and per_class else None
         settings: dict[str, Value] = {**(won or {}), **self.file.trial}
         if name == "paper":
-            settings = (
-                _of_protocol(settings) | AUTHORS_SETTINGS[self.pairs[pair].authors_settings if pair else "houston"]
-            )
+            authors = AUTHORS_SETTINGS[self.pairs[pair].authors_settings if pair else "houston"]
+            settings = {**_of_protocol(settings), **authors}
             if self.file.confirm.paper_epochs is not None:
                 settings["adapt.epochs"] = self.file.confirm.paper_epochs
         if per_class is not None:
