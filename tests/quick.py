@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from agsgtl.config import Config, Value, configure
+from agsgtl.data.pairing import DomainPair
+from agsgtl.reporting.record import Setup
+from agsgtl.seeds import Seeds
+from agsgtl.trial import debug_setup
 
 QUICK: dict[str, Value] = {
     "model.width": 4,
@@ -21,3 +25,10 @@ QUICK: dict[str, Value] = {
 def quick_config(**overrides: Value) -> Config:
     """The quick settings with others in their place; a path's dot is spelled `__`."""
     return configure(QUICK, {name.replace("__", "."): value for name, value in overrides.items()}, origin="test")
+
+
+def setup_of(pair: DomainPair, method: str = "agsgtl", **changes: object) -> Setup:
+    """A trial of a method on seeds 0, judged by `target_validation`, with changes."""
+    return debug_setup(pair, quick_config(), method, Seeds(labels=0, init=0), "target_validation").model_copy(
+        update=changes
+    )

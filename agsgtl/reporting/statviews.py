@@ -12,6 +12,7 @@ from agsgtl.reporting.confirmed import Confirmed
 from agsgtl.reporting.layout import Block, Document, Sentences, Text, cell_text, interval_text, percent, words
 from agsgtl.reporting.marks import compare_with_best, complete_means, not_ranked, same_count
 from agsgtl.reporting.rows import KEYS, Row
+from agsgtl.reporting.spread import separate_spread
 from agsgtl.reporting.statistics import (
     FEWEST_TRIALS,
     Ranks,
@@ -19,7 +20,6 @@ from agsgtl.reporting.statistics import (
     pooled_importances,
     rank_methods,
     selection_regret,
-    separate_spread,
     t_interval,
     winners_curse,
 )
