@@ -16,6 +16,7 @@ class _Commands(TyperGroup):
     """Says that Ctrl-C was heard, which typer would turn into an exit code without a word."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was named."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

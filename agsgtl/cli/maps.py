@@ -28,11 +28,12 @@ from agsgtl.reporting.record import Identity, Record, SeedOutcome, Setup
 from agsgtl.reporting.vaultlog import VaultLog
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION, checkpoint
+from agsgtl.training.methods import METHODS
 from agsgtl.trial import make_ask
 
 AUTHORS_METHOD = "authors"
 """The name under which the authors' runs stand in tables."""
-ADVERSARIAL = ("agsgtl", "paper")
+ADVERSARIAL = tuple(name for name, method in METHODS.items() if "attention.discriminator" in method.reads)
 """The methods of ours that train a discriminator."""
 AUTHORS_SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)
 """Numbers of the ten runs: the seeds of the authors' later code; those of the published weights are not known."""
@@ -99,14 +100,15 @@ def import_weights(
     predictors = [_predictor(config, of_pair, *weights, file) for weights in zip(segmenters, judges, strict=True)]
     ledger, vault = Ledger(results), LabelVault(pair, root)
     scaling = fit_scaling(of_pair, config.data.normalisation)[1]
-    with exclusively(results / ".import.guard"):  # the vault's log has one writer at a time
+    with exclusively(results / ".import.guard"):  # two imports at once would mix their weights
+        log = VaultLog(ledger)
         for number, predictor, *weights in zip(AUTHORS_SEEDS, predictors, segmenters, judges, strict=False):
             folder = _write_run(ledger, config, of_pair, number, (weights[0], weights[1]))
             if not folder.has_record():
                 watch = Stopwatch("cpu", attempt=1)
                 folder.write_class_map(predict_scene(predictor, of_pair.target_cube, scaling).class_map[None])
                 folder.write_record(_record(config, of_pair, number, watch, results.name))
-            _score(ledger, folder, vault, of_pair, config, number)
+            _score(log, folder, vault, of_pair, config, number)
             typer.echo(str(folder.path))
 
 
@@ -256,12 +258,12 @@ def _record(config: Config, pair: DomainPair, number: int, watch: Stopwatch, exp
 
 
 def _score(
-    ledger: Ledger, folder: TrialFolder, vault: LabelVault, pair: DomainPair, config: Config, number: int
+    log: VaultLog, folder: TrialFolder, vault: LabelVault, pair: DomainPair, config: Config, number: int
 ) -> None:
     """Scores a run on the pair's test pool, once, after the look is in the vault's log."""
     if folder.scores():
         return
-    VaultLog(ledger).append(folder, "confirm")
+    log.append(folder, "confirm")
     drawn = DrawnBy(config.labels.per_class, config.labels.validation_per_class, number)
     labels = vault.test_labels(pair.fingerprint, drawn)
     folder.write_scores(tuple(score_class_map(np.asarray(one), labels, pair.class_names) for one in folder.class_map()))

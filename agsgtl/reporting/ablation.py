@@ -15,8 +15,9 @@ from agsgtl.reads import READS
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Comparison
 from agsgtl.reporting.confirmed import Confirmed
 from agsgtl.reporting.layout import Block, Document, Sentences, Text, cell_text, comparison_text, words
+from agsgtl.reporting.marks import adjust_together
 from agsgtl.reporting.rows import KEYS, Row
-from agsgtl.reporting.statistics import compare_over_pairs, compare_paired, holm
+from agsgtl.reporting.statistics import compare_over_pairs, compare_paired
 
 TUNED = "tuned"
 """What stands for the value of a hyperparameter that a search chose."""
@@ -161,9 +162,7 @@ def _compare(
         found += [(pair, base, row, compare_paired(a, b)) for pair, a, b in zip(pairs, *sides, strict=True)]
         if len(pairs) > 1:
             found.append((AVERAGE, base, row, compare_over_pairs(*sides)))
-    p_values = holm([test.p if test else 1.0 for *_, test in found])
-    lowest = holm([test.smallest_p if test else 1.0 for *_, test in found])
-    return [Comparison(*parts, p, least, len(found)) for parts, p, least in zip(found, p_values, lowest, strict=True)]
+    return adjust_together(found)
 
 
 def _renamed(comparison: Comparison, names: Mapping[Row, str]) -> Comparison:

@@ -36,12 +36,14 @@ def compare_with_best(
             for one, other in _family(able, bases, method):
                 found.append((column, one, other, _test(one, other, column, pairs, cells)))
                 shown.append(one in bases)
+    return tuple(itertools.compress(adjust_together(found), shown))
+
+
+def adjust_together(found: Sequence[tuple[str, Row, Row, PairedTest | None]]) -> list[Comparison]:
+    """A family of comparisons (column, row, row, test), Holm-adjusted over all of them."""
     p_values = holm([test.p if test else 1.0 for *_, test in found])
     lowest = holm([test.smallest_p if test else 1.0 for *_, test in found])
-    comparisons = [
-        Comparison(*compared, p, least, len(found)) for compared, p, least in zip(found, p_values, lowest, strict=True)
-    ]
-    return tuple(itertools.compress(comparisons, shown))
+    return [Comparison(*parts, p, least, len(found)) for parts, p, least in zip(found, p_values, lowest, strict=True)]
 
 
 def mark_cells(

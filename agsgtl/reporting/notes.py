@@ -12,6 +12,7 @@ from agsgtl.reporting.marks import ALPHA, complete_means, not_ranked, same_count
 from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.rows import Row
 from agsgtl.reporting.statistics import Ranks, rank_methods
+from agsgtl.reporting.statviews import DEPENDENT_PAIRS
 from agsgtl.reporting.vaultlog import Looks
 
 
@@ -116,7 +117,7 @@ def _ranks(table: Table) -> Iterable[str]:
             if without := not_ranked(rivals, pairs, cells):
                 yield f"Without a rank: {_join(without, 'and')}."
     if spoke:
-        yield "Pairs cut from one cube are not independent of each other."
+        yield DEPENDENT_PAIRS
 
 
 def _rank_sentence(ranks: Ranks, metric: str) -> str:

@@ -26,6 +26,11 @@ Status = Literal["complete", "pruned", "failed"]
 Reason = Literal["diverged", "out_of_memory", "bad_input", "interrupted", "node_lost", "timeout", "error"]
 
 
+def by_score(score: float | None, number: int) -> tuple[float, int]:
+    """What complete trials are sorted by, best first: the higher score, then the lower number."""
+    return -(score or 0.0), number
+
+
 Settings = Annotated[dict[str, Value], AfterValidator(in_full)]
 """Every hyperparameter by dotted path; what an older file does not name has the value that it ran with."""
 

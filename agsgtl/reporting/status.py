@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from agsgtl.reporting.record import Record
+from agsgtl.reporting.record import Record, by_score
 from agsgtl.yamlfile import read_yaml
 
 SILENT_AFTER_S = 120.0
@@ -77,7 +77,7 @@ def _finalists(runs: Sequence[_Run], trials: int, count: int) -> set[int]:
     if len(records) < max(trials, len(runs)):
         return set()
     complete = [record for record in records if record.status == "complete"]
-    ranked = sorted(complete, key=lambda record: (-(record.score or 0.0), record.identity.number))
+    ranked = sorted(complete, key=lambda record: by_score(record.score, record.identity.number))
     return {record.identity.number for record in ranked[:count]}
 
 

@@ -180,7 +180,7 @@ class AdversarialTraining(Training):
         """The logits (m, K) at m pixels; with windows, from windows around these."""
         if self.settings.extent == "scene":
             return super().target_logits_at(pixels)
-        return self._logits_in_windows(self.inputs.target_cube, pixels)
+        return logits_in_windows(self.config, self.averaged.judged, self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene by the target segmenter in inference."""
@@ -191,11 +191,7 @@ class AdversarialTraining(Training):
         """The same of the source scene at m of its pixels; with windows, from windows around these."""
         if self.settings.extent == "scene":
             return super().source_logits_at(pixels)
-        return self._logits_in_windows(self.inputs.source_cube, pixels)
-
-    def _logits_in_windows(self, cube: Tensor, pixels: Tensor) -> Tensor:
-        with autocast(self.config):
-            return logits_in_windows(self.config, self.averaged.judged, cube, pixels)
+        return logits_in_windows(self.config, self.averaged.judged, self.inputs.source_cube, pixels)
 
     def has_converged(self) -> bool:
         """Whether the early stop's losses were low for `adapt.early_stop_patience` epochs in a row."""

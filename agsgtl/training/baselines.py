@@ -78,7 +78,7 @@ class SupervisedTraining(Training):
         """The logits (m, K) at m pixels; with windows, from windows around these."""
         if self.config.adapt.extent == "scene":
             return super().target_logits_at(pixels)
-        return self._logits_in_windows(self.inputs.target_cube, pixels)
+        return logits_in_windows(self.config, self.averaged.judged, self.inputs.target_cube, pixels)
 
     def source_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the source scene in inference."""
@@ -88,11 +88,7 @@ class SupervisedTraining(Training):
         """The same of the source scene at m of its pixels; with windows, from windows around these."""
         if self.config.adapt.extent == "scene":
             return super().source_logits_at(pixels)
-        return self._logits_in_windows(self.inputs.source_cube, pixels)
-
-    def _logits_in_windows(self, cube: Tensor, pixels: Tensor) -> Tensor:
-        with autocast(self.config):
-            return logits_in_windows(self.config, self.averaged.judged, cube, pixels)
+        return logits_in_windows(self.config, self.averaged.judged, self.inputs.source_cube, pixels)
 
     @torch.no_grad()
     def _logits(self, cube: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from agsgtl.models.networks import Segmenter
 from agsgtl.models.reach import reach_of
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
 from agsgtl.training.losses import at_pixels
+from agsgtl.training.precision import autocast
 from agsgtl.training.windows import Windows, windows_around
 
 
@@ -101,7 +102,8 @@ def logits_in_windows(config: Config, segmenter: Segmenter, cube: Tensor, pixels
     """The logits (m, K) in eval mode of a cube's m pixels, equal to the whole scene's up to rounding."""
     reach = reach_of(config.model.family)
     windows = _windows(cube, pixels, reach.segmenter, reach.stride)
-    return at_pixels(folded.logits(segmenter.eval(), windows.cut(cube)), windows.place(pixels))
+    with autocast(config):
+        return at_pixels(folded.logits(segmenter.eval(), windows.cut(cube)), windows.place(pixels))
 
 
 def _windows(maps: Tensor, pixels: Tensor, reach: int, stride: int) -> Windows:

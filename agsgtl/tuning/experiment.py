@@ -169,10 +169,10 @@ def _beside(experiment: Path, pair: str) -> str:
 def _check_whole(experiment: Experiment) -> None:
     """What can only be judged with everything at hand: the merged config, label counts, rules against spaces."""
     file, origin = experiment.file, experiment.origin
-    base = experiment.protocol
-    if base.runtime.threads > file.resources.cpu:
+    threads = experiment.protocol.runtime.threads
+    if threads > file.resources.cpu:
         raise UserError(
-            f"{origin}: a trial computes with runtime.threads {base.runtime.threads}, but resources.cpu gives it "
+            f"{origin}: a trial computes with runtime.threads {threads}, but resources.cpu gives it "
             f"{file.resources.cpu}; raise resources.cpu"
         )
     unsearchable = [name for name, pair in experiment.pairs.items() if pair.tests_on_the_rest]
@@ -182,8 +182,8 @@ def _check_whole(experiment: Experiment) -> None:
             "search would train on pixels that the next seed tests on; search on another split, and confirm on this one with "
             "search.spaces: {}"
         )
-    _check_selection(experiment, base)
-    _check_label_counts(experiment, base)
+    _check_selection(experiment)
+    _check_label_counts(experiment)
     require_fitting(file.search.enqueue, experiment.spaces.values(), origin)
     cells = [
         (name, pair, count)
@@ -199,9 +199,9 @@ def _check_whole(experiment: Experiment) -> None:
         configure(experiment.base_values(name, None, None), space.centre(), origin=f"{space.origin} in {origin}")
 
 
-def _check_selection(experiment: Experiment, base: Config) -> None:
+def _check_selection(experiment: Experiment) -> None:
     search, origin = experiment.file.search, experiment.origin
-    if search.select in READ_TARGET_LABELS and base.labels.validation_per_class < 1:
+    if search.select in READ_TARGET_LABELS and experiment.protocol.labels.validation_per_class < 1:
         raise UserError(
             f"{origin}: search.select {search.select} needs labels.validation_per_class of at least 1, got 0"
         )
@@ -227,11 +227,11 @@ def _check_selection(experiment: Experiment, base: Config) -> None:
         )
 
 
-def _check_label_counts(experiment: Experiment, base: Config) -> None:
+def _check_label_counts(experiment: Experiment) -> None:
     counts = [*experiment.fixed_label_counts]
     for space in experiment.spaces.values():
         if space.samples_label_count:
             distribution: Any = space.distributions["labels.per_class"]
             counts.append(max(distribution.choices) if hasattr(distribution, "choices") else distribution.high)
     for pair in experiment.pairs.values():
-        draw_labels(pair, max(counts), base.labels.validation_per_class, seed=0)
+        draw_labels(pair, max(counts), experiment.protocol.labels.validation_per_class, seed=0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agsgtl.reporting.record import Ask, Record
+from agsgtl.reporting.record import Ask, Record, by_score
 from agsgtl.seeds import Seeds
 from agsgtl.tuning.outcome import Outcome
 
@@ -46,4 +46,4 @@ def decided(ranked: Sequence[Outcome], finals: Mapping[int, Record], seeds: int)
             count = len(final.outcomes)
             mean = (outcome.score * seeds + final.score * count) / (seeds + count)
             pooled.append(replace(outcome, score=mean))
-    return sorted(pooled, key=lambda outcome: (-(outcome.score or 0.0), outcome.number)) or list(ranked)
+    return sorted(pooled, key=lambda outcome: by_score(outcome.score, outcome.number)) or list(ranked)

@@ -30,9 +30,9 @@ class LedgerSearcher(Searcher):
     sweep (a full disk, a lost lease) is kept in `fatal`: raised inside Tune, it would come out as something else.
     """
 
-    def __init__(self, queue: JobQueue, slots: int, before_each_job: Callable[[], None]) -> None:
+    def __init__(self, queue: JobQueue, slots: int, before_each_write: Callable[[], None]) -> None:
         super().__init__(metric="ended_at", mode="max")
-        self.queue, self.slots, self.before_each_job = queue, slots, before_each_job
+        self.queue, self.slots, self.before_each_write = queue, slots, before_each_write
         self.fatal: UserError | None = None
         self.packing = Packing(queue.experiment.file.resources.gpu)
         for study in queue.studies:
@@ -48,7 +48,7 @@ class LedgerSearcher(Searcher):
         if len(self.queue.running) >= self.slots:
             return None
         try:
-            self.before_each_job()
+            self.before_each_write()
             job = self.queue.next()
         except UserError as error:
             self.fatal = error
@@ -79,7 +79,7 @@ class LedgerSearcher(Searcher):
         if result and NOT_WRITABLE in result:
             self.fatal = NotWritable(result[NOT_WRITABLE])
         try:
-            self.before_each_job()  # a driver that was taken over says nothing of its successor's trials, and plans none
+            self.before_each_write()  # a driver that was taken over says nothing of its successor's trials, and plans none
             if error and job.kind == "trial":
                 self._note_death(TrialFolder(self.queue.ledger.path / job.folder))
             self.queue.done(job)

@@ -16,7 +16,7 @@ from agsgtl.config import Value, hyperparameter
 from agsgtl.durable import write_once
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
-from agsgtl.reporting.record import Record, read_document, write_document
+from agsgtl.reporting.record import Record, by_score, read_document, write_document
 from agsgtl.tuning.space import SearchSpace
 
 
@@ -112,7 +112,7 @@ def _ranked(ledger: Ledger, study: str) -> Iterator[tuple[str, Record]]:
     """A study's complete trials, best first, each with the study's name."""
     records = [record for folder in ledger.trials(study) if (record := folder.record()) is not None]
     complete = [record for record in records if record.status == "complete" and record.score is not None]
-    best_first = sorted(complete, key=lambda record: (-(record.score or 0.0), record.identity.number))
+    best_first = sorted(complete, key=lambda record: by_score(record.score, record.identity.number))
     return ((study, record) for record in best_first)
 
 

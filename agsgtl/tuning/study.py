@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from agsgtl.config import Value, flatten
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder, without_garbage_collection
-from agsgtl.reporting.record import Ask, Identity, Record, Setup
+from agsgtl.reporting.record import Ask, Identity, Record, Setup, by_score
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION
 from agsgtl.trial import make_ask
@@ -185,7 +185,7 @@ class Study:
 
     def _ranked(self) -> list[Outcome]:
         complete = [outcome for outcome in self.outcomes.values() if outcome.status == "complete"]
-        return sorted(complete, key=lambda outcome: (-(outcome.score or 0.0), outcome.number))
+        return sorted(complete, key=lambda outcome: by_score(outcome.score, outcome.number))
 
     def sampled(self, number: int) -> dict[str, Value]:
         """What Optuna chose for a trial."""

@@ -103,12 +103,12 @@ def _run(
         plan.write(queue)
         request = StopRequest(ledger.path, lease.number, on_stop=queue.stop)
 
-        def before_each_job() -> None:
+        def before_each_write() -> None:
             request.listen()
             lease.require()
             plan.write_if_grown(queue)
 
-        searcher = LedgerSearcher(queue, end.slots, before_each_job)
+        searcher = LedgerSearcher(queue, end.slots, before_each_write)
         try:
             with stop_on_signals(request):
                 run_jobs(searcher, experiment.file.resources, ledger.path, [Progress(queue)])

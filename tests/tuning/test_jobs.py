@@ -127,7 +127,7 @@ def test_after_a_stop_nothing_is_handed_out(queue: JobQueue) -> None:
 def test_a_worker_that_dies_where_it_stands_is_the_trials_own_fault(
     queue: JobQueue, epochs: tuple[int, ...], is_over: bool
 ) -> None:
-    searcher = LedgerSearcher(queue, slots=2, before_each_job=lambda: None)
+    searcher = LedgerSearcher(queue, slots=2, before_each_write=lambda: None)
     job = first(queue, "trial")
     folder = folder_of(queue, job)
     for attempt, epoch in enumerate(epochs):
@@ -147,7 +147,7 @@ def test_a_driver_that_was_taken_over_notes_no_death(queue: JobQueue) -> None:
         raise UserError("another driver has taken this sweep over")
 
     job = first(queue, "trial")
-    searcher = LedgerSearcher(queue, slots=2, before_each_job=taken_over)
+    searcher = LedgerSearcher(queue, slots=2, before_each_write=taken_over)
     searcher.jobs["ray trial"] = job
     searcher.on_trial_complete("ray trial", error=True)
     assert "taken this sweep over" in str(searcher.fatal)
@@ -162,7 +162,7 @@ def test_a_driver_that_was_taken_over_plans_nothing_more(queue: JobQueue) -> Non
         finish(queue, job)
     finish_without_telling(queue, job)
     before = set(queue.ledger.path.rglob("ask.json"))
-    searcher = LedgerSearcher(queue, slots=2, before_each_job=taken_over)
+    searcher = LedgerSearcher(queue, slots=2, before_each_write=taken_over)
     searcher.jobs["ray trial"] = job
     searcher.on_trial_complete("ray trial", result={})
     assert "taken this sweep over" in str(searcher.fatal)
@@ -185,7 +185,7 @@ def test_a_confirmation_that_answers_another_ask_is_set_aside_with_its_scores(qu
 def test_a_death_is_noted_with_the_drivers_lease(queue: JobQueue) -> None:
     queue.lease = 4
     job = first(queue, "trial")
-    searcher = LedgerSearcher(queue, slots=2, before_each_job=lambda: None)
+    searcher = LedgerSearcher(queue, slots=2, before_each_write=lambda: None)
     searcher.jobs["ray trial"] = job
     searcher.on_trial_complete("ray trial", error=True)
     (failure,) = folder_of(queue, job).failures()
@@ -206,7 +206,7 @@ def test_a_torn_end_of_an_unfinished_trial_is_said_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["source_model", "trial"])
 def test_a_disk_that_a_worker_found_full_ends_the_sweep_and_fails_no_trial(queue: JobQueue, kind: str) -> None:
-    searcher = LedgerSearcher(queue, slots=2, before_each_job=lambda: None)
+    searcher = LedgerSearcher(queue, slots=2, before_each_write=lambda: None)
     job = first(queue, kind)
     searcher.jobs["ray trial"] = job
     searcher.on_trial_complete("ray trial", result={"key": job.key, "not_writable": "model: cannot be written: full"})

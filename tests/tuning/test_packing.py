@@ -134,7 +134,7 @@ def most_at_once(results: Path, used_mib: float) -> dict[float, int]:
         tune.report({"ended_at": time.time(), **GpuMemory(used_mib, 10_000.0).columns()})
 
     results.mkdir(parents=True)
-    searcher = LedgerSearcher(Queue(results, JOBS, gpu=0.25), slots=8, before_each_job=lambda: None)  # type: ignore[arg-type]
+    searcher = LedgerSearcher(Queue(results, JOBS, gpu=0.25), slots=8, before_each_write=lambda: None)  # type: ignore[arg-type]
     run_jobs(searcher, Resources(cpu=1, gpu=0.25), results, [], trial)
     said = [json.loads(path.read_text()) for path in results.glob("ended_*")]
     assert len(said) == JOBS
