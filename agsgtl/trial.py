@@ -25,7 +25,6 @@ import torch
 from agsgtl.config import Config, Value, flatten
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
-from agsgtl.data.pools import BUFFERS
 from agsgtl.durable import NotWritable
 from agsgtl.errors import Diverged, Interrupted, TimedOut, UserError
 from agsgtl.laststate import LastState
@@ -150,11 +149,11 @@ def _leave(record: Record, attempt: Attempt, retries: Mapping[str, int]) -> None
     if reason == "interrupted":
         return
     failed_before = sum(failure["reason"] == reason for failure in attempt.folder.failures())
-    if reason is not None and failed_before < retries.get(reason, 0):
-        attempt.folder.append_failure(reason, record.message or "")
-        return
     with suppress(Interrupted):
-        attempt.write_record(record)
+        if reason is not None and failed_before < retries.get(reason, 0):
+            attempt.append_failure(reason, record.message or "")
+        else:
+            attempt.write_record(record)
 
 
 def source_inputs(config: Config, pair: DomainPair, seeds: Seeds) -> TrainingInputs:
@@ -164,12 +163,7 @@ def source_inputs(config: Config, pair: DomainPair, seeds: Seeds) -> TrainingInp
         UserError: a class has too few pixels, the device is missing, or the network looks farther than `split: blocks` keeps
             test pixels from training pixels.
     """
-    family, kept = config.model.family, pair.buffer_family
-    if kept is not None and BUFFERS[family] > BUFFERS[kept]:
-        raise UserError(
-            f"{pair.name}: test pixels must be more than {BUFFERS[family]} pixels from training pixels for model.family {family}, but "
-            f"`split: blocks` kept {BUFFERS[kept]}, for {kept}; say `network: {family}` in the pair's test_pool"
-        )
+    pair.require_reach(config.model.family, "trial")
     if config.runtime.device == "cuda" and not torch.cuda.is_available():
         raise UserError("runtime.device is cuda, but PyTorch sees no GPU here; ask for resources.gpu or set it to cpu")
     cubes = normalised_cubes(pair, config.data.normalisation, config.runtime.device)

@@ -7,7 +7,7 @@ scalars follow the YAML 1.2 core schema instead (https://yaml.org/spec/1.2.2/#10
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,13 @@ class _CoreSchemaLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_REPLACED = {
-    "tag:yaml.org,2002:bool",
-    "tag:yaml.org,2002:int",
-    "tag:yaml.org,2002:float",
-    "tag:yaml.org,2002:timestamp",
+_CORE = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
+"""The tags of the core schema; any other, written out, is refused by its name. None: PyYAML's way to refuse."""
+_CoreSchemaLoader.yaml_constructors = {
+    tag: construct for tag, construct in yaml.SafeLoader.yaml_constructors.items() if tag in _CORE or tag is None
 }
 _CoreSchemaLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _CoreSchemaLoader.add_implicit_resolver(
@@ -55,7 +54,25 @@ _CoreSchemaLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[
 # The first resolver that matches wins, and an integer matches the float's pattern too: try integers first.
 for _resolvers in _CoreSchemaLoader.yaml_implicit_resolvers.values():
     _resolvers.sort(key=lambda entry: entry[0] != "tag:yaml.org,2002:int")
-_CoreSchemaLoader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+
+
+def _scalar(kind: str, read: Callable[[str], Any]) -> None:
+    """Reads the scalars of a kind by `read`; what it does not take, after a tag such as `!!int`, is an error with its line."""
+
+    def construct(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+        try:
+            return read(loader.construct_scalar(node).lower())
+        except (ValueError, KeyError):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"no {kind} that can be read", node.start_mark
+            ) from None
+
+    _CoreSchemaLoader.add_constructor(f"tag:yaml.org,2002:{kind}", construct)
+
+
+_scalar("int", int)
+_scalar("float", lambda text: float(text.replace(".inf", "inf").replace(".nan", "nan")))
+_scalar("bool", {"true": True, "false": False}.__getitem__)
 
 
 def parse_yaml(text: str, origin: str) -> Any:
@@ -74,6 +91,8 @@ def parse_yaml(text: str, origin: str) -> Any:
         raise UserError(f"{origin}{line}: this is no valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{origin}: this is no valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{origin}: its brackets or indents are nested too deep to be read; write it flatter") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

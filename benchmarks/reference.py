@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 REFERENCE: Final = Path(__file__).resolve().parent.parent / "results" / "reference"
-LEDGER: Final = ("experiment.yaml", "vault.jsonl", "report.html")
+LEDGER: Final = ("experiment.yaml", "vault.jsonl", "vault.head", "report.html")
 """Files of an experiment's folder itself."""
 RECORD: Final = ("ask.json", "progress.jsonl", "record.json", "scores.json")
 """Files of a trial."""

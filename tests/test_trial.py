@@ -237,6 +237,20 @@ def test_a_worker_that_outlives_its_driver_writes_nothing(tiny_pair: DomainPair,
     assert len(folder.progress()) == 2
 
 
+def test_what_fails_in_a_worker_that_was_taken_over_is_no_failure_of_the_trial(
+    tiny_pair: DomainPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = TrialFolder(tmp_path)
+
+    def fail(*arguments: object) -> None:
+        folder.start_attempt()
+        raise RuntimeError("of the old attempt")
+
+    monkeypatch.setattr("agsgtl.trial._train", fail)
+    run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder, retries={"error": 1}))
+    assert (folder.failures(), folder.has_record()) == ([], False)
+
+
 def test_a_diverging_trial_says_so(tiny_pair: DomainPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AdversarialTraining, "train_epoch", lambda self, epoch: {"target": math.nan})
     record = run_trial(quick_config(), tiny_pair)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from typing import Any
+from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -48,12 +50,23 @@ app.add_typer(data.data_app, name="data")
 
 BAD_INPUT = 1
 INTERRUPTED = 130
+FAULTS_OF_THE_DISK: Final = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ESTALE,
+)
+"""What the operating system says of a place, and no code of ours can mend; any other of its errors is a bug, with a traceback."""
 
 
 def main() -> None:
-    """Runs the command; a user's mistake is one line and exit code 1, never a traceback."""
+    """Runs the command; a user's mistake or a failing disk is one line and exit code 1, never a traceback."""
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
     except UserError as error:
         _stop(str(error))
     except typer.TyperException as error:  # usage errors would exit with 2, which here means a failed trial
@@ -62,9 +75,26 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # `| head` has read enough
+        _drop_output()
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.errno not in FAULTS_OF_THE_DISK:
+            raise
+        _drop_output()
+        _stop(
+            f"{error.filename or 'the output'}: {os.strerror(error.errno)}; make room or name another place, and call again"
+        )
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _stop(message: str) -> None:
     print(f"agsgtl: {message}", file=sys.stderr)
     sys.exit(BAD_INPUT)
+
+
+def _drop_output() -> None:
+    """Sends what is left of the output nowhere, or Python would try it again at the end and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

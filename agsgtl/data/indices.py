@@ -34,7 +34,7 @@ def read_index_file(path: Path, shape: tuple[int, ...]) -> Pixels:
         checksum = str(content["sha256"])
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise UserError(f"{path}: is no index file; make one with `agsgtl data import-indices`") from None
     if checksum != _checksum(of_shape, stored):
         raise UserError(
@@ -58,7 +58,7 @@ def import_indices(path: Path, labelled: NDArray[np.bool_]) -> Pixels:
     """The pixels that a foreign file lists: the authors' pickle, or a `.npy` or `.npz`.
 
     The authors' files hold (n, 2) rows and columns, as `numpy.argwhere` gives them. Flat indices (n,) and a mask of the
-    image's shape are read too. Every pixel must be labelled, which tells a wrong pair or a wrong order.
+    image's shape, of booleans or of 0 and 1, are read too. Every pixel must be labelled, which tells a wrong pair or a wrong order.
 
     Args:
         path: a pickle (`.pkl`, `.pickle`), `.npy` or `.npz` file.
@@ -102,7 +102,7 @@ def _read_whole_numbers(path: Path) -> NDArray[Any]:
 
 def _as_pixels(array: NDArray[Any], shape: tuple[int, ...], path: Path) -> Pixels:
     height, width = shape
-    if array.shape == shape and array.dtype.kind == "b":
+    if array.shape == shape and (array.dtype.kind == "b" or (width != 2 and array.max() == 1 and array.min() >= 0)):
         return np.flatnonzero(array)
     if array.ndim == 2 and array.shape[1] == 2 and array.dtype.kind != "b":
         rows, columns = array.astype(np.int64).T

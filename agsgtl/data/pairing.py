@@ -105,6 +105,20 @@ class DomainPair:
         """K, the number of shared classes."""
         return len(self.class_names)
 
+    def require_reach(self, family: str, origin: str) -> None:
+        """Refuses a network family that looks farther than `split: blocks` keeps test pixels from training pixels.
+
+        Raises:
+            UserError: it does; `origin` says where the family was asked for.
+        """
+        kept = self.buffer_family
+        if kept is not None and BUFFERS[family] > BUFFERS[kept]:
+            raise UserError(
+                f"{origin}: {self.name}: test pixels must be more than {BUFFERS[family]} pixels from training pixels for "
+                f"model.family {family}, but `split: blocks` kept {BUFFERS[kept]}, for {kept}; say `network: {family}` in the pair's "
+                "test_pool"
+            )
+
 
 def load_pair(name: str, root: Path | None = None) -> DomainPair:
     """The pair of a catalog name, or of a YAML file that describes a pair (`schema.PairSpec`).

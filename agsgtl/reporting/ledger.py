@@ -198,6 +198,11 @@ class Attempt:
         self.require_current()
         append_line(self.folder.path / "progress.jsonl", entry, sync=False)
 
+    def append_failure(self, reason: Reason, message: str) -> None:
+        """Notes a failure that is not final."""
+        self.require_current()
+        self.folder.append_failure(reason, message)
+
     def write_record(self, record: Record) -> bool:
         """Whether this call wrote the record; the first writer wins."""
         self.require_current()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -194,9 +195,15 @@ def _check_whole(experiment: Experiment) -> None:
     ]
     require_winners(experiment.winners, cells, f"{origin}: confirm.winners: {file.confirm.winners}")
     for name, pair, count in cells:
-        experiment.base_config(name, count, pair)
+        config = experiment.base_config(name, count, pair)
+        experiment.pairs[pair].require_reach(config.model.family, origin)
     for name, space in experiment.spaces.items():
-        configure(experiment.base_values(name, None, None), space.centre(), origin=f"{space.origin} in {origin}")
+        config = configure(
+            experiment.base_values(name, None, None), space.centre(), origin=f"{space.origin} in {origin}"
+        )
+        families = getattr(space.distributions.get("model.family"), "choices", [config.model.family])
+        for domains, family in itertools.product(experiment.pairs.values(), families):
+            domains.require_reach(family, f"{space.origin} in {origin}")
 
 
 def _check_selection(experiment: Experiment) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +113,37 @@ def test_ctrl_c_before_a_trial_can_answer_is_one_line(
     monkeypatch.setattr("agsgtl.reporting.status.render_status", press)
     assert end_of(monkeypatch, "status", str(results)) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("/dev/full", "agsgtl: the output: No space left on device; make room or name another place, and call again\n"),
+        ("a reader that has gone", ""),
+    ],
+)
+def test_output_that_nobody_can_take_is_no_traceback(results: Path, output: str, said: str) -> None:
+    if output == "/dev/full":
+        place = os.open(output, os.O_WRONLY)
+    else:
+        reader, place = os.pipe()
+        os.close(reader)
+    command = [sys.executable, "-m", "agsgtl", "status", str(results)]
+    ended = subprocess.run(command, stdout=place, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(place)
+    assert (ended.returncode, ended.stderr) == (1, said)
+
+
+def test_an_error_of_the_system_that_no_user_can_mend_keeps_its_traceback(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "a bug of ours", "record.json")
+
+    monkeypatch.setattr("agsgtl.reporting.status.render_status", fail)
+    monkeypatch.setattr("sys.argv", ["agsgtl", "status", str(results)])
+    with pytest.raises(FileNotFoundError):
+        main()
 
 
 def test_a_trial_that_ends_well_is_0_and_settings_that_its_method_does_not_read_are_named(

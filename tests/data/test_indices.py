@@ -52,8 +52,9 @@ def test_the_authors_rows_and_columns_become_row_major_indices(tmp_path: Path, p
         (CHOSEN @ [5, 1], [6, 8, 12]),
         ({"test": CHOSEN}, [6, 8, 12]),
         (LABELLED & (np.arange(5) != 2), [6, 8, 11, 13]),
+        ((LABELLED & (np.arange(5) != 2)).astype(np.uint8), [6, 8, 11, 13]),
     ],
-    ids=["backwards", "twice", "list", "float", "flat", "dict", "mask"],
+    ids=["backwards", "twice", "list", "float", "flat", "dict", "mask", "mask of 0 and 1"],
 )
 def test_other_plain_forms_are_read_too(tmp_path: Path, content: Any, pixels: list[int]) -> None:
     np.testing.assert_array_equal(import_indices(pickled(tmp_path, content), LABELLED), pixels)
@@ -93,6 +94,14 @@ def test_an_index_file_is_plain_integers_with_a_checksum(tmp_path: Path) -> None
         read_index_file(path, (4, 5))
     with pytest.raises(UserError, match="is no index file"):
         read_index_file(pickled(tmp_path, 1), (4, 5))
+
+
+@pytest.mark.parametrize("wrong", ["Infinity", "NaN", '"x"', "{}"])
+def test_an_index_file_with_something_else_in_it_is_no_index_file(tmp_path: Path, wrong: str) -> None:
+    file = tmp_path / "test.json"
+    file.write_text(f'{{"shape": [4, 5], "sha256": "", "indices": [1, {wrong}]}}')
+    with pytest.raises(UserError, match="is no index file"):
+        read_index_file(file, (4, 5))
 
 
 def test_an_index_file_of_another_image_is_refused(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agsgtl.config import Config
+from agsgtl.data.pairing import load_pair
 from agsgtl.errors import UserError
 from agsgtl.tuning.experiment import load_experiment
 from experiments import SPACE, write_experiment
@@ -61,6 +63,33 @@ def test_a_pair_named_like_a_folder_of_the_ledger_is_refused(tmp_path: Path) -> 
     pair = tmp_path / "tiny.yaml"
     pair.write_text(pair.read_text().replace("name: tiny", "name: finals"))
     with pytest.raises(UserError, match="'finals' is the name of a folder inside of results; give the pair another"):
+        load_experiment(file)
+
+
+DEPTHWISE = {"model.family": "depthwise", "model.width": 21, "model.discriminator_width": 21}
+FAMILY = {"type": "categorical", "choices": ["shallow", "depthwise"]}
+
+
+@pytest.mark.parametrize(
+    ("spaces", "changes"),
+    [
+        ({}, {"trial": DEPTHWISE, "search__spaces": {}, "confirm__methods": ["fine_tune"]}),
+        ({"agsgtl": SPACE}, {"trial": DEPTHWISE}),
+        ({"agsgtl": SPACE | {"model.family": FAMILY}}, {"trial": {**DEPTHWISE, "model.family": "shallow"}}),
+    ],
+    ids=["confirmed", "searched", "sampled"],
+)
+def test_a_network_that_looks_farther_than_blocks_keep_is_refused_before_any_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spaces: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    file = write_experiment(tmp_path, spaces, **changes)
+    load_experiment(file)
+    monkeypatch.setattr(
+        "agsgtl.tuning.experiment.load_pair", lambda name: replace(load_pair(name), buffer_family="shallow")
+    )
+    with pytest.raises(
+        UserError, match=r"experiment\.yaml: tiny: .* for model\.family depthwise, but `split: blocks` kept 21"
+    ):
         load_experiment(file)
 
 

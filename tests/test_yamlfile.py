@@ -1,0 +1,64 @@
+"""YAML as files of pairs, experiments and spaces may hold it: what is read, and that all else is one line."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agsgtl.errors import UserError
+from agsgtl.yamlfile import parse_yaml
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("-.5", -0.5),
+        (".inf", math.inf),
+        ("-.INF", -math.inf),
+        ("010", 10),
+        ("True", True),
+        ("yes", "yes"),
+        ("~", None),
+        ("2001-01-01", "2001-01-01"),
+        ("=", "="),
+        ("1_000", "1_000"),
+        ("!!str 1", "1"),
+        ("!!float 1", 1.0),
+        ("{<<: {a: 1}}", {"<<": {"a": 1}}),
+    ],
+)
+def test_scalars_follow_the_core_schema(text: str, value: Any) -> None:
+    read = parse_yaml(text, "file.yaml")
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: !!int x", "line 2: this is no valid YAML: no int"),
+        ("a: !!float x", "line 1: this is no valid YAML: no float"),
+        ("a: !!bool maybe", "line 1: this is no valid YAML: no bool"),
+        ("a: !!int [1]", "line 1: this is no valid YAML: expected a scalar"),
+        ("a: " + "9" * 5000, "line 1: this is no valid YAML: no int"),
+        ("a: !!timestamp 2001-99-99", "line 1: this is no valid YAML: .*timestamp"),
+        ("a: !!python/object/apply:os.system [ls]", "line 1: this is no valid YAML: .*os.system"),
+        ("a: 1\na: 2", "line 2: this is no valid YAML: key 'a' stands twice"),
+        ("[" * 3000, ": its brackets or indents are nested too deep"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_with_its_place(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=rf"^file\.yaml.*{said}") as error:
+        parse_yaml(text, "file.yaml")
+    assert "\n" not in str(error.value)
+
+
+@given(st.text(alphabet="ab01.-:{}[],&*!|>'\"%@ \n?<=~_eE+", max_size=40))
+def test_any_text_is_a_value_or_a_users_error(text: str) -> None:
+    with suppress(UserError):
+        parse_yaml(text, "file.yaml")
