@@ -1,31 +1,48 @@
 """Which numbers of a paper (.tex or .md) differ from the records.
 
 In a table row whose first cell is a row of ours, every number must be that row's, in the column and metric that header
-and caption name. In running text a number is held to the methods, pairs and metrics that its sentence names; one with ±
-or % in a sentence that names none of them must be some number of these records, which says little and is counted apart.
-Numbers are compared to the decimals that the paper prints.
+and caption name, and what stands in brackets its 95 % interval; a table in long form, `method | pair | mean | sd`, is held
+to what each line names. Differences, rows that are not ours and tables of other statistics (comparisons, spread,
+importances) are not decided. In running text a number is held to the methods, pairs and metrics that its sentence names;
+one with ± or % in a sentence that names none of them must be some number of these records, which says little and is
+counted apart.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from agsgtl.errors import UserError
-from agsgtl.reporting.cells import AVERAGE, TITLES, Cell
+from agsgtl.reporting.agreement import Kind, agrees, as_printed
+from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.confirmed import Confirmed, read_confirmed
-from agsgtl.reporting.layout import percent
 from agsgtl.reporting.prose import Names
 from agsgtl.reporting.rows import Row
+from agsgtl.reporting.table import all_cells, oracle_rows
 from agsgtl.reporting.tidy import METRICS
 
 Named = TypeVar("Named")
+_LONG_FORM: Mapping[str, Kind] = {"mean": "mean", "sd": "sd", "95tinterval": "interval", "95bcainterval": "interval"}
+"""What a column of a table in long form holds, by its heading."""
 
-_NUMBER = re.compile(r"(?<![\w.])(\d{1,3}\.\d+)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.]*\w)")
+_NUMBER = re.compile(r"(?<![\w.])((?:(?<!-)[-−])?\d{1,3}\.\d+)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.]*\w)")
+_IN_BRACKETS = re.compile(r"\[\s*([-−]?\d+\.\d+)\s*,\s*([-−]?\d+\.\d+)\s*\]")
+_DIFFERENCE = re.compile(r"(?<!\w)\+\s*\d|\d to [-+−]?\d")
+"""How a cell shows that it holds a gain, or the ends of its interval."""
 _LONGEST_TITLE = 200
+_OTHER_STATISTICS = re.compile(
+    r"holmp|labeldrawsd|hyperparameter|processorh|study|meanrank|95tinterval|settings|\d+trials"
+)
+"""Headings of tables in which not every number is a mean, as `_plain` spells them."""
+
+_OF_THE_AVERAGE = re.compile(rf"(?<!on ){AVERAGE}:")
+"""What the title of a table of averages begins with."""
+_TABLE_END = re.compile(r"bottomrule|toprule|end\s*tabular")
 _TEX_COMMENT = re.compile(r"(?<!\\)%.*$")
 _MARKUP = [
     (re.compile(r"\\\\(\[[^]]*\])?"), ""),
@@ -97,13 +114,30 @@ def check_paper(results: Sequence[Path], paper: Path) -> Checked:
     return Checked(ordered, checker.compared, checker.loosely, checker.undecided)
 
 
+@dataclass(frozen=True)
+class _Heading:
+    """What the header says of a column: its row, pair or labelled count, and what kind of number stands below."""
+
+    row: Row | None = None
+    column: str | None = None
+    count: str = ""
+    kind: Kind = "mean"
+
+
 class _Checker:
     """Goes through a paper line by line and remembers the metric and the columns that were named last."""
 
     def __init__(self, confirmed: Confirmed) -> None:
         names = [*METRICS, *(name for name in confirmed.records.columns if name.startswith("f1:"))]
-        self._cells = {(metric, *place): c for metric in names for place, c in confirmed.cells(metric).items() if c.n}
-        self._rows = {_plain(row.name): row for row in confirmed.rows} | _unique_methods(confirmed.rows)
+        oracles = [] if confirmed.frame.empty else oracle_rows(confirmed.frame)
+        self._cells = {
+            (metric, *place): cell
+            for metric in names
+            for place, cell in all_cells(confirmed, oracles, metric).items()
+            if cell.n
+        }
+        self._rows = {_plain(row.name): row for row in (*confirmed.rows, *(row for row, _ in oracles))}
+        self._rows |= _unique_methods(confirmed.rows)
         self._columns = {_plain(column): column for column in (*confirmed.pairs, AVERAGE)}
         classes = [name.removeprefix("f1:") for name in names if name.startswith("f1:")]
         self._measures = {_plain(name): f"f1:{name}" for name in classes}
@@ -111,7 +145,8 @@ class _Checker:
         self._names = Names(confirmed.rows, confirmed.pairs, classes)
         self._metric: str | None = None
         self._pair: str | None = confirmed.pairs[0] if len(confirmed.pairs) == 1 else None
-        self._header: list[tuple[Row | None, str | None]] = []
+        self._header: list[_Heading] = []
+        self._in_long_form = False
         self._paragraph: dict[int, str] = {}
         self.compared = self.loosely = self.undecided = 0
 
@@ -121,18 +156,20 @@ class _Checker:
         if len(parts) < 3:
             text = " ".join(parts)
             self._remember_title(text)
+            if not text.strip() or _TABLE_END.search(text):
+                self._header, self._in_long_form = [], False
             if text.strip():
                 self._paragraph[number] = text
                 return
             yield from self.end_paragraph()
             return
         yield from self.end_paragraph()
-        if self._remember_header(list(map(_plain, parts))):
+        plain = list(map(_plain, parts))
+        if self._remember_header(plain, any(map(_NUMBER.search, parts))):
             return
-        for index, part in enumerate(parts[1:], start=1):
-            place = self._place(_plain(parts[0]), index)
-            for found in _NUMBER.finditer(part):
-                yield from self._compare(number, found, place)
+        for index, part in enumerate(parts):
+            if index or self._in_long_form:
+                yield from self._check_cell(number, part, index, plain)
 
     def end_paragraph(self) -> Iterator[Finding]:
         """The findings of the running text since the last table or empty line."""
@@ -156,35 +193,68 @@ class _Checker:
                 self._metric, self._header = metric, []
                 break
         pairs = [pair for name, pair in self._columns.items() if pair != AVERAGE and name in text]
+        if _OF_THE_AVERAGE.search(line):
+            pairs = [AVERAGE]
         self._pair = pairs[0] if len(pairs) == 1 else self._pair
 
-    def _remember_header(self, parts: Sequence[str]) -> bool:
-        """Whether a line is the header of a table with pairs as columns, or of one with methods as columns."""
+    def _check_cell(self, number: int, part: str, index: int, line: Sequence[str]) -> Iterator[Finding]:
+        """The findings of one cell of a table: its numbers, and its intervals in brackets."""
+        heading = self._header[index] if index < len(self._header) else _Heading()
+        place = self._long_place(line) if self._in_long_form else self._place(line[0], heading)
+        intervals, numbers = list(_IN_BRACKETS.finditer(part)), list(_NUMBER.finditer(_IN_BRACKETS.sub("", part)))
+        if heading.kind == "other" or not place.rows or _DIFFERENCE.search(part):
+            self.undecided += len(intervals) + len(numbers)
+            return
+        for found in numbers:
+            yield from self._compare(number, found, place, heading.kind)
+        for found in intervals:
+            yield from self._compare(number, found, place, "interval")
+
+    def _remember_header(self, parts: Sequence[str], has_numbers: bool) -> bool:
+        """Whether a line is a header: with pairs, methods or labelled counts as columns, or of a table in long form."""
+        if has_numbers or self._in_long_form:
+            return False
         columns = [self._columns.get(part) for part in parts]
         rows = [self._rows.get(part) for part in parts]
-        if any(columns):
-            self._header = [(None, column) for column in columns]
+        if any(columns) and not rows[0]:
+            kinds: list[Kind] = ["other" if _OTHER_STATISTICS.fullmatch(part) else "mean" for part in parts]
+            self._header = [_Heading(column=column, kind=kind) for column, kind in zip(columns, kinds, strict=True)]
+        elif any(_OTHER_STATISTICS.fullmatch(part) for part in parts):
+            names_both = {"method", "pair"} <= set(parts)
+            self._header = [_Heading(kind=_LONG_FORM.get(part, "other") if names_both else "other") for part in parts]
+            self._in_long_form = True
         elif any(rows[1:]) and not rows[0]:
-            self._header = [(row, self._pair) for row in rows]
+            self._header = [_Heading(row, self._pair) for row in rows]
+        elif any(re.fullmatch(r"k=\d+", part) for part in parts):
+            self._header = [_Heading(column=self._pair, count=part) for part in parts]
         else:
             return False
         return True
 
-    def _place(self, first: str, index: int) -> _Place:
-        """What a cell of a table must be, from the first cell of its line and the header of its column."""
-        row, column = self._header[index] if index < len(self._header) else (None, None)
-        if row is not None:
-            return _Place(_only(row), _only(column), _only(self._measures.get(first)))
-        named = self._rows.get(first)
-        return _Place(_only(named), _only(column), _only(self._metric if named else None))
+    def _place(self, first: str, heading: _Heading) -> _Place:
+        """What a cell of a table must be, from the first cell of its line and the heading of its column."""
+        if heading.row is not None:
+            return _Place(_only(heading.row), _only(heading.column), _only(self._measures.get(first)))
+        named = self._rows.get(first + heading.count) or self._rows.get(first)
+        return _Place(_only(named), _only(heading.column), _only(self._metric if named else None))
 
-    def _compare(self, number: int, found: re.Match[str], place: _Place) -> Iterator[Finding]:
+    def _long_place(self, line: Sequence[str]) -> _Place:
+        """What the numbers of a line in long form must be, from the row and the pair that the line names."""
+        row = next((self._rows[part] for part in line if part in self._rows), None)
+        column = next((self._columns[part] for part in line if part in self._columns), None)
+        return _Place(_only(row), _only(column), _only(self._metric))
+
+    def _compare(self, number: int, found: re.Match[str], place: _Place, kind: Kind = "mean") -> Iterator[Finding]:
         self.compared += 1
         self.loosely += not (place.rows or place.columns)
         candidates = [cell for key, cell in self._cells.items() if place.admits(*key)]
-        if any(_agrees(found, cell) for cell in candidates):
+        if any(agrees(found, cell, kind) for cell in candidates):
             return
-        expected = list(dict.fromkeys(map(_printed, candidates))) if place.rows and len(candidates) <= 4 else []
+        expected = (
+            list(dict.fromkeys(as_printed(cell, kind) for cell in candidates))
+            if place.rows and len(candidates) <= 4
+            else []
+        )
         text, where = found[0].strip(), str(place)
         if expected:
             yield Finding(number, text, f"the records say {' or '.join(expected)} for {where}")
@@ -194,7 +264,7 @@ class _Checker:
 
 @dataclass(frozen=True)
 class _Place:
-    """Which cells a number may be: of these rows, columns and metrics; none named means any."""
+    """Which cells a number may be: of these rows, columns and metrics; none named means any, but of no oracle row."""
 
     rows: frozenset[Row]
     columns: frozenset[str]
@@ -204,7 +274,7 @@ class _Place:
         """Whether the cell is one of them."""
         return (
             (not self.metrics or metric in self.metrics)
-            and (not self.rows or row in self.rows)
+            and (row in self.rows if self.rows else not row.oracle)
             and (not self.columns or column in self.columns)
         )
 
@@ -219,30 +289,6 @@ def _only(name: Named | None) -> frozenset[Named]:
     return frozenset() if name is None else frozenset([name])
 
 
-def _agrees(found: re.Match[str], cell: Cell) -> bool:
-    """Whether a number is this cell's, in percent or, below one, as a fraction."""
-    spread = cell.sd
-    if _rounds_to(cell.mean, found[1]) and (found[2] is None or _rounds_to(spread, found[2])):
-        return True
-    if float(found[1]) > 1 or cell.mean is None or found[3]:
-        return False
-    return _rounds_to(cell.mean / 100, found[1]) and (
-        found[2] is None or (spread is not None and _rounds_to(spread / 100, found[2]))
-    )
-
-
-def _rounds_to(fraction: float | None, printed: str) -> bool:
-    """Whether a fraction, as percent, rounds to the printed number; half a unit of its last place is either way."""
-    if fraction is None:
-        return False
-    unit = 10.0 ** -len(printed.partition(".")[2])
-    return abs(100 * fraction - float(printed)) <= unit / 2 + 1e-9
-
-
-def _printed(cell: Cell) -> str:
-    return percent(cell.mean or 0.0) + ("" if cell.sd is None else f" ± {percent(cell.sd)}")
-
-
 def _clean(text: str) -> str:
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)
@@ -255,5 +301,7 @@ def _plain(text: str) -> str:
 
 
 def _unique_methods(rows: Sequence[Row]) -> dict[str, Row]:
-    methods = [row.method for row in rows]
-    return {_plain(row.method): row for row in rows if methods.count(row.method) == 1}
+    """The rows that a method alone names, or a method with its k."""
+    names = [(row, name) for row in rows for name in {_plain(row.method), _plain(f"{row.method}k={row.per_class}")}]
+    counts = Counter(name for _, name in names)
+    return {name: row for row, name in names if counts[name] == 1}

@@ -10,8 +10,10 @@ from typing import Literal
 from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.rows import Row
 
-RESULT = re.compile(r"(?<![\w.,=<>/])(?<![=<>]\s)(\d{1,3}(?:\.\d+)?)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.,]*\w)")
-"""A number, its spread, its percent sign; none that follows an equals sign, like k = 10 or p = 0.5."""
+RESULT = re.compile(
+    r"(?<![\w.,=<>/])(?<![=<>]\s)((?:(?<!-)[-−])?\d{1,3}(?:\.\d+)?)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.,]*\w)"
+)
+"""A number with its sign, its spread, its percent sign; none that follows an equals sign, like k = 10 or p = 0.5."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=[A-Z`$\[(])")
 _DIFFERENCE = re.compile(r"^\W*(percentage |percent |% )?(points?|pp)\b")

@@ -48,16 +48,24 @@ def table_of(confirmed: Confirmed, metrics: Sequence[str], looks: Sequence[Looks
 
     The first metric alone is tested, so that the adjustment covers every comparison printed with the table.
     """
-    cells = {(metric, *place): cell for metric in metrics for place, cell in confirmed.cells(metric).items()}
     oracles = oracle_rows(confirmed.frame)
-    for metric in metrics:
-        for row, trials in oracles:
-            found = {pair: _oracle_cell(trials, pair, metric) for pair in confirmed.pairs}
-            cells |= {(metric, row, pair): cell for pair, cell in found.items()}
-            cells[metric, row, AVERAGE] = average_cell(list(found.values()))
+    cells = {
+        (metric, *place): cell for metric in metrics for place, cell in all_cells(confirmed, oracles, metric).items()
+    }
     rows = (*confirmed.rows, *(row for row, _ in oracles))
     table = _marked(Table(tuple(metrics), rows, (*confirmed.pairs, AVERAGE), cells))
     return dataclasses.replace(table, note=write_note(table, confirmed, looks))
+
+
+def all_cells(
+    confirmed: Confirmed, oracles: Sequence[tuple[Row, pd.DataFrame]], metric: str
+) -> dict[tuple[Row, str], Cell]:
+    """The cells of one metric by (row, column), those of the oracle rows among them."""
+    cells = confirmed.cells(metric)
+    for row, trials in oracles:
+        found = {(row, pair): _oracle_cell(trials, pair, metric) for pair in confirmed.pairs}
+        cells |= found | {(row, AVERAGE): average_cell(list(found.values()))}
+    return cells
 
 
 def oracle_rows(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from synthetic import PAIR, write_confirm, write_ledger, write_search
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.check import check_paper
 from agsgtl.reporting.export import render
+from agsgtl.reporting.layout import lay_out
 from agsgtl.reporting.table import build_table
-from agsgtl.reporting.views import build_view
+from agsgtl.reporting.views import NAMES, build_view
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +30,57 @@ def test_our_own_tables_pass(folder: Path, tmp_path: Path, format: str, suffix: 
     assert found.findings == ()
     assert found.compared >= 36
     assert found.loosely == 0
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two experiments with oracle rows, two k, two initialisations, an ablation, and a kappa below zero."""
+    folder = write_ledger(tmp_path_factory.mktemp("mixed") / "one")
+    write_search(folder, "agsgtl", [0.5, 0.6], test=[[0.60, 0.62], [0.70, 0.74]])
+    for pair in (PAIR, "toy/b_to_a"):
+        write_confirm(folder, "lda", {41: 0.03, 50: 0.02, 61: 0.05}, pair)
+        write_confirm(folder, "lda", {41: 0.04, 50: 0.01, 61: 0.05}, pair, init=1)
+        write_confirm(folder, "agsgtl", {41: 0.8, 50: 0.9}, pair, per_class=5)
+    other = folder.parent / "two"
+    write_confirm(other, "agsgtl", {41: 0.6, 50: 0.65, 61: 0.7}, config={"attention.floor": 0.5})
+    return [folder, other]
+
+
+@pytest.mark.parametrize(("format", "suffix"), [("latex", "tex"), ("md", "md")])
+def test_none_of_our_own_views_has_a_wrong_number(mixed: list[Path], tmp_path: Path, format: str, suffix: str) -> None:
+    importances = pd.DataFrame({"study": [f"agsgtl/{PAIR}/3"] * 2, "path": ["a", "b"], "importance": [0.7, 0.3]})
+    views = {name: build_view(mixed, name, importances=importances) for name in NAMES}
+    views["with intervals"] = lay_out(build_table(mixed), intervals=True)
+    views["kappa"] = build_view(mixed, "methods", "kappa")
+    for name, view in views.items():
+        paper = tmp_path / f"paper.{suffix}"
+        paper.write_text(render(view, format))
+        found = check_paper(mixed, paper)
+        assert (name, found.findings) == (name, ())
+
+
+@pytest.mark.parametrize(
+    ("view", "right", "wrong"),
+    [
+        ("kappa", "| -0.7 ±", "| 0.7 ±"),  # lda on the first pair: .033 - .04
+        ("with intervals", "[68.5, 73.5]", "[68.5, 74.5]"),
+        ("with intervals", "| oracle | 72.0 ±", "| oracle | 73.0 ±"),
+        ("intervals", "| 61.0 | 1.0 | 3 |", "| 71.0 | 1.0 | 3 |"),
+        ("intervals", "| 61.0 | 1.0 | 3 |", "| 61.0 | 2.0 | 3 |"),
+        ("labels", "| 85.0 ± 7.1 |", "| 86.0 ± 7.1 |"),
+    ],
+)
+def test_a_wrong_sign_interval_oracle_or_line_in_long_form_is_found(
+    mixed: list[Path], tmp_path: Path, view: str, right: str, wrong: str
+) -> None:
+    folders = mixed[:1]
+    documents = {"with intervals": lay_out(build_table(folders, "macro_f1"), intervals=True)}
+    documents["kappa"] = build_view(folders, "methods", "kappa")
+    text = render(documents.get(view) or build_view(folders, view), "md")
+    assert right in text
+    paper = tmp_path / "paper.md"
+    paper.write_text(text.replace(right, wrong, 1))
+    assert len(check_paper(folders, paper).findings) == 1
 
 
 @pytest.mark.parametrize(("format", "suffix"), [("latex", "tex"), ("md", "md")])
@@ -60,6 +114,16 @@ def test_a_number_in_the_wrong_column_or_metric_is_found(folder: Path, tmp_path:
     assert finding.line == 5
     assert found.compared == 2
     assert "71.0 ± 1.0 for agsgtl, toy/a_to_b" in finding.expected
+
+
+def test_rows_of_others_and_differences_are_left_to_the_reader(folder: Path, tmp_path: Path) -> None:
+    paper = tmp_path / "paper.md"
+    rows = (
+        "| AGSGTL | 71.0 | 81.0 |\n| CCGDA [12] | 64.9 | 70.2 |\n| fine_tune | +10.0 (8.0 to 12.0) | -3.1 to -1.2 |\n"
+    )
+    paper.write_text(f"Macro F1\n\n| | toy/a_to_b | toy/b_to_a |\n|---|---|---|\n{rows}")
+    found = check_paper([folder], paper)
+    assert (found.findings, found.compared, found.undecided) == ((), 2, 7)
 
 
 def test_prose_is_checked_where_a_number_reads_as_a_result(folder: Path, tmp_path: Path) -> None:
