@@ -114,6 +114,12 @@ class AdaptSettings(_Group):
         "pooling ahead of them (3 rows and columns; depthwise 15), drawn anew",
         "Zhang 2019, Making Convolutional Networks Shift-Invariant Again",
     )
+    adversarial_schedule: Literal["constant", "decay"] = _setting(
+        "constant",
+        "the weight of the target's adversarial term over the epochs: loss.adversarial, or falling in a line from twice that to nearly 0, "
+        "with the same mean",
+        _OURS,
+    )
     discriminator_view: Literal["fixed", "random"] = _setting(
         "fixed",
         "which view of the target's features an epoch's discriminator steps see: the scene as it lies, or one drawn as those of "
@@ -269,7 +275,11 @@ class Config(_Group):
         return self
 
 
-ADDED_LATER: Mapping[str, Value] = {"adapt.pooling_grid": "fixed", "adapt.discriminator_view": "fixed"}
+ADDED_LATER: Mapping[str, Value] = {
+    "adapt.pooling_grid": "fixed",
+    "adapt.discriminator_view": "fixed",
+    "adapt.adversarial_schedule": "constant",
+}
 """Hyperparameters that older records do not name, and what those ran with."""
 
 HOUSTON: Mapping[str, Value] = {}

@@ -141,12 +141,18 @@ class AdversarialTraining(Training):
         self.discriminator.eval().requires_grad_(False)
         self._forget_features()
         self.target_ce = []
-        seed = derive_seed(self.seed, "orientation")
+        seed, weight = derive_seed(self.seed, "orientation"), self.adversarial_weight(epoch)
         views = (drawn_view(self.config, seed, epoch, step) for step in range(self.settings.target_steps))
-        return torch.stack([self._target_step(unlabelled, seen) for seen in views])
+        return torch.stack([self._target_step(unlabelled, seen, weight) for seen in views])
 
-    def _target_step(self, unlabelled: Tensor, seen: View) -> Tensor:
-        """L_T: the discriminator shall take labelled target pixels for their true class."""
+    def adversarial_weight(self, epoch: int) -> float:
+        """The weight of the target's adversarial term in an epoch, counted from 1; its mean over the epochs is `loss.adversarial`."""
+        if self.settings.adversarial_schedule == "constant":
+            return self.loss.adversarial
+        return self.loss.adversarial * (2 * (self.epochs - epoch) + 1) / self.epochs
+
+    def _target_step(self, unlabelled: Tensor, seen: View, adversarial: float) -> Tensor:
+        """L_T: the discriminator shall take labelled target pixels for their true class; that term's weight is `adversarial`."""
         labelled, weight = self.part.labelled, self.loss
         self.target.train()
         with autocast(self.config):
@@ -154,7 +160,7 @@ class AdversarialTraining(Training):
             gated = self._gated_features(features)  # whoever reads it: the gate's batch norms take note of each step
         judged = cache(lambda: self._judged(gated))  # two terms read it, and where neither has a weight nobody does
         loss = weighted_sum(
-            (weight.adversarial, lambda: cross_entropy(at_pixels(judged(), labelled.pixels), labelled.labels)),
+            (adversarial, lambda: cross_entropy(at_pixels(judged(), labelled.pixels), labelled.labels)),
             (
                 weight.target_segmentation,
                 lambda: cross_entropy(self._classified(features, labelled.pixels), labelled.labels),

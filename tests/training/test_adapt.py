@@ -111,6 +111,16 @@ def test_target_loss_is_the_weighted_sum_of_its_terms(inputs: TrainingInputs) ->
     assert total == pytest.approx(sum(f * part for f, part in zip(factors, parts, strict=True)), rel=1e-5)
 
 
+def test_a_decaying_adversarial_weight_falls_in_a_line_and_has_the_same_mean(inputs: TrainingInputs) -> None:
+    settings = {"adapt__epochs": 4, "adapt__target_steps": 1, "loss__adversarial": 3.0}
+    constant = start(inputs, **settings)
+    decaying = start(inputs, adapt__adversarial_schedule="decay", **settings)
+    assert [constant.adversarial_weight(epoch) for epoch in range(1, 5)] == [3.0] * 4
+    assert [decaying.adversarial_weight(epoch) for epoch in range(1, 5)] == [5.25, 3.75, 2.25, 0.75]
+    losses = [training._train_target(inputs.unlabelled[:0], epoch=1).item() for training in (constant, decaying)]
+    assert losses[1] == pytest.approx(losses[0] * 5.25 / 3.0)
+
+
 @pytest.mark.parametrize(
     ("weights", "passes"),
     [

@@ -78,6 +78,7 @@ CASES = {
     "agsgtl, views": Case("agsgtl", VIEWS),
     "target_only, views": Case("target_only", VIEWS),
     "agsgtl, stops": Case("agsgtl", STOPS),
+    "agsgtl, decay": Case("agsgtl", {"adapt__adversarial_schedule": "decay"}),
 }
 
 
