@@ -116,8 +116,8 @@ class AdaptSettings(_Group):
     )
     adversarial_schedule: Literal["constant", "decay"] = _setting(
         "constant",
-        "the weight of the target's adversarial term over the epochs: loss.adversarial, or falling in a line from twice that to nearly 0, "
-        "with the same mean",
+        "the weight of the target's adversarial term: loss.adversarial, or falling in a line from twice that to nearly 0, with the same "
+        "mean over all of adapt.epochs; a training that stops early has seen the heavier part",
         _OURS,
     )
     discriminator_view: Literal["fixed", "random"] = _setting(

@@ -7,7 +7,7 @@ scalars follow the YAML 1.2 core schema instead (https://yaml.org/spec/1.2.2/#10
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ class _CoreSchemaLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The mapping of a node, or an error that names the repeated key and its line."""
+        if not isinstance(node, yaml.MappingNode):  # `!!map 1`
+            return super().construct_mapping(node, deep)
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -40,34 +42,35 @@ _CoreSchemaLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_CoreSchemaLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_CoreSchemaLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+_PATTERNS: Mapping[str, tuple[str, str]] = {
+    "int": (r"[-+]?[0-9]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
     ),
-    list("-+0123456789."),
-)
-_CoreSchemaLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
-# The first resolver that matches wins, and an integer matches the float's pattern too: try integers first.
-for _resolvers in _CoreSchemaLoader.yaml_implicit_resolvers.values():
-    _resolvers.sort(key=lambda entry: entry[0] != "tag:yaml.org,2002:int")
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+}
+"""What a scalar of a kind looks like, and its first characters; the first that fits counts, and an integer fits the float's too."""
 
 
 def _scalar(kind: str, read: Callable[[str], Any]) -> None:
-    """Reads the scalars of a kind by `read`; what it does not take, after a tag such as `!!int`, is an error with its line."""
+    """Reads the scalars of a kind by `read`; what does not look like one, after a tag such as `!!int`, is an error with its line."""
+    pattern, first = _PATTERNS[kind]
+    whole, tag = re.compile(rf"^(?:{pattern})$"), f"tag:yaml.org,2002:{kind}"
 
     def construct(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+        text = loader.construct_scalar(node)
+        if not whole.match(text):
+            raise yaml.constructor.ConstructorError(None, None, f"'{text}' is no {kind}", node.start_mark)
         try:
-            return read(loader.construct_scalar(node).lower())
-        except (ValueError, KeyError):
+            return read(text.lower())
+        except ValueError:  # more digits than Python reads
             raise yaml.constructor.ConstructorError(
                 None, None, f"no {kind} that can be read", node.start_mark
             ) from None
 
-    _CoreSchemaLoader.add_constructor(f"tag:yaml.org,2002:{kind}", construct)
+    _CoreSchemaLoader.add_implicit_resolver(tag, whole, list(first))
+    _CoreSchemaLoader.add_constructor(tag, construct)
 
 
 _scalar("int", int)
@@ -91,6 +94,8 @@ def parse_yaml(text: str, origin: str) -> Any:
         raise UserError(f"{origin}{line}: this is no valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{origin}: this is no valid YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, OverflowError) as error:  # an escape that is no character, a version that is no number
+        raise UserError(f"{origin}: this is no valid YAML: {error}") from None
     except RecursionError:
         raise UserError(f"{origin}: its brackets or indents are nested too deep to be read; write it flatter") from None
 

@@ -41,9 +41,15 @@ def test_scalars_follow_the_core_schema(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: !!int x", "line 2: this is no valid YAML: no int"),
-        ("a: !!float x", "line 1: this is no valid YAML: no float"),
-        ("a: !!bool maybe", "line 1: this is no valid YAML: no bool"),
+        ("a: 1\nb: !!int x", "line 2: this is no valid YAML: 'x' is no int"),
+        ("a: !!float x", "line 1: this is no valid YAML: 'x' is no float"),
+        ("a: !!bool maybe", "line 1: this is no valid YAML: 'maybe' is no bool"),
+        ("a: !!int 1_000", "line 1: this is no valid YAML: '1_000' is no int"),
+        ("a: !!float inf", "line 1: this is no valid YAML: 'inf' is no float"),
+        ("a: !!bool tRuE", "line 1: this is no valid YAML: 'tRuE' is no bool"),
+        ("a: !!map 1", "line 1: this is no valid YAML: expected a mapping"),
+        ('a: "\\U00110000"', "this is no valid YAML: chr"),
+        ('a: "\\UFFFFFFFF"', "this is no valid YAML: "),
         ("a: !!int [1]", "line 1: this is no valid YAML: expected a scalar"),
         ("a: " + "9" * 5000, "line 1: this is no valid YAML: no int"),
         ("a: !!timestamp 2001-99-99", "line 1: this is no valid YAML: .*timestamp"),
@@ -58,7 +64,13 @@ def test_what_cannot_be_read_is_one_line_with_its_place(text: str, said: str) ->
     assert "\n" not in str(error.value)
 
 
-@given(st.text(alphabet="ab01.-:{}[],&*!|>'\"%@ \n?<=~_eE+", max_size=40))
+PIECES = st.sampled_from(
+    ["!!int ", "!!float ", "!!bool ", "!!null ", "!!map ", "!!seq ", "!!str ", '"\\U00110000"', "%YAML 1.2\n"]
+)
+CHARACTERS = st.text(alphabet="ab01.-:{}[],&*!|>'\"%@ \n?<=~_eE+\\uU/", max_size=12)
+
+
+@given(st.lists(PIECES | CHARACTERS, max_size=8).map("".join))
 def test_any_text_is_a_value_or_a_users_error(text: str) -> None:
     with suppress(UserError):
         parse_yaml(text, "file.yaml")

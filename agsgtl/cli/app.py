@@ -66,7 +66,6 @@ def main() -> None:
     """Runs the command; a user's mistake or a failing disk is one line and exit code 1, never a traceback."""
     try:
         code = app(standalone_mode=False)
-        sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
     except UserError as error:
         _stop(str(error))
     except typer.TyperException as error:  # usage errors would exit with 2, which here means a failed trial
@@ -75,16 +74,14 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # `| head` has read enough
-        _drop_output()
-        sys.exit(BAD_INPUT)
     except OSError as error:
+        _require_output()
         if error.errno not in FAULTS_OF_THE_DISK:
             raise
-        _drop_output()
         _stop(
-            f"{error.filename or 'the output'}: {os.strerror(error.errno)}; make room or name another place, and call again"
+            f"{error.filename or 'the disk'}: {os.strerror(error.errno)}; make room or name another place, and call again"
         )
+    _require_output()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -93,8 +90,14 @@ def _stop(message: str) -> None:
     sys.exit(BAD_INPUT)
 
 
-def _drop_output() -> None:
-    """Sends what is left of the output nowhere, or Python would try it again at the end and complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def _require_output() -> None:
+    """Ends the command where nobody takes what it printed: quietly if the reader has gone (`| head`), else in one line."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # What is left goes nowhere, or Python would try it again at the end and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(BAD_INPUT)
+        _stop(f"the output: {error.strerror}; make room or name another place, and call again")

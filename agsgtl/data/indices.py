@@ -58,7 +58,8 @@ def import_indices(path: Path, labelled: NDArray[np.bool_]) -> Pixels:
     """The pixels that a foreign file lists: the authors' pickle, or a `.npy` or `.npz`.
 
     The authors' files hold (n, 2) rows and columns, as `numpy.argwhere` gives them. Flat indices (n,) and a mask of the
-    image's shape, of booleans or of 0 and 1, are read too. Every pixel must be labelled, which tells a wrong pair or a wrong order.
+    image's shape are read too, of booleans or (but for images two pixels wide) of 0 and 1. Every pixel must be labelled,
+    which tells a wrong pair or a wrong order.
 
     Args:
         path: a pickle (`.pkl`, `.pickle`), `.npy` or `.npz` file.
@@ -117,6 +118,10 @@ def _as_pixels(array: NDArray[Any], shape: tuple[int, ...], path: Path) -> Pixel
                 f"{path}: indices must lie in 0..{height * width - 1} for the label image {shape}; check --pair"
             )
         return np.unique(array.astype(np.int64))
+    if array.shape == shape:
+        raise UserError(
+            f"{path}: a mask must hold 0 and 1, and some 1, but its numbers go from {array.min()} to {array.max()}"
+        )
     raise UserError(
         f"{path}: must hold (n, 2) rows and columns, (n,) indices or a mask {shape}, but its shape is {array.shape}"
     )

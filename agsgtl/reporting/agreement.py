@@ -31,12 +31,17 @@ def as_printed(cell: Cell, kind: Kind) -> str:
     return percent(cell.mean or 0.0) + ("" if cell.sd is None else f" ± {percent(cell.sd)}")
 
 
+def as_number(printed: str) -> float:
+    """The number, whose minus may be a hyphen or a minus sign."""
+    return float(printed.replace("−", "-"))
+
+
 def _is_mean(found: re.Match[str], cell: Cell) -> bool:
     """Whether a number is this cell's mean, with its spread where one is printed: in percent or, below one, as a fraction."""
     spread = cell.sd
     if _rounds_to(cell.mean, found[1]) and (found[2] is None or _rounds_to(spread, found[2])):
         return True
-    if _number(found[1]) > 1 or cell.mean is None or found[3]:
+    if as_number(found[1]) > 1 or cell.mean is None or found[3]:
         return False
     return _rounds_to(cell.mean / 100, found[1]) and (
         found[2] is None or (spread is not None and _rounds_to(spread / 100, found[2]))
@@ -44,10 +49,15 @@ def _is_mean(found: re.Match[str], cell: Cell) -> bool:
 
 
 def _is_interval(found: re.Match[str], cell: Cell) -> bool:
-    """Whether two numbers in brackets are this cell's t or BCa interval, in percent."""
+    """Whether two numbers in brackets are this cell's t or BCa interval: in percent or, below one, as fractions."""
     values = list(cell.values.values())
     intervals = [interval for interval in (t_interval(values), bca_interval(values)) if interval]
-    return any(_rounds_to(low, found[1]) and _rounds_to(high, found[2]) for low, high in intervals)
+    scales = (1, 100) if as_number(found[2]) <= 1 else (1,)
+    return any(
+        _rounds_to(low / scale, found[1]) and _rounds_to(high / scale, found[2])
+        for low, high in intervals
+        for scale in scales
+    )
 
 
 def _rounds_to(fraction: float | None, printed: str) -> bool:
@@ -55,9 +65,4 @@ def _rounds_to(fraction: float | None, printed: str) -> bool:
     if fraction is None:
         return False
     unit = 10.0 ** -len(printed.partition(".")[2])
-    return abs(100 * fraction - _number(printed)) <= unit / 2 + 1e-9
-
-
-def _number(printed: str) -> float:
-    """The number, whose minus may be a hyphen or a minus sign."""
-    return float(printed.replace("−", "-"))
+    return abs(100 * fraction - as_number(printed)) <= unit / 2 + 1e-9

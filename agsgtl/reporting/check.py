@@ -30,10 +30,12 @@ Named = TypeVar("Named")
 _LONG_FORM: Mapping[str, Kind] = {"mean": "mean", "sd": "sd", "95tinterval": "interval", "95bcainterval": "interval"}
 """What a column of a table in long form holds, by its heading."""
 
-_NUMBER = re.compile(r"(?<![\w.])((?:(?<!-)[-−])?\d{1,3}\.\d+)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.]*\w)")
+_NUMBER = re.compile(r"(?<![\w.])((?:(?<![^\s(\[])[-−])?\d{1,3}\.\d+)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.]*\w)")
 _IN_BRACKETS = re.compile(r"\[\s*([-−]?\d+\.\d+)\s*,\s*([-−]?\d+\.\d+)\s*\]")
 _DIFFERENCE = re.compile(r"(?<!\w)\+\s*\d|\d to [-+−]?\d")
 """How a cell shows that it holds a gain, or the ends of its interval."""
+_ASIDE = re.compile(r"\([^()]*(?:[-+−]\s*\d|\d to )[^()]*\)")
+"""Such a gain or interval beside a result."""
 _LONGEST_TITLE = 200
 _OTHER_STATISTICS = re.compile(
     r"holmp|labeldrawsd|hyperparameter|processorh|study|meanrank|95tinterval|settings|\d+trials"
@@ -41,8 +43,8 @@ _OTHER_STATISTICS = re.compile(
 """Headings of tables in which not every number is a mean, as `_plain` spells them."""
 
 _OF_THE_AVERAGE = re.compile(rf"(?<!on ){AVERAGE}:")
-"""What the title of a table of averages begins with."""
-_TABLE_END = re.compile(r"bottomrule|toprule|end\s*tabular")
+"""What the title of a table of averages begins with, before its metric."""
+_TABLE_END = re.compile(r"bottomrule|toprule|end\s*(?:tabular|longtable)")
 _TEX_COMMENT = re.compile(r"(?<!\\)%.*$")
 _MARKUP = [
     (re.compile(r"\\\\(\[[^]]*\])?"), ""),
@@ -108,6 +110,8 @@ def check_paper(results: Sequence[Path], paper: Path) -> Checked:
     is_tex = paper.suffix == ".tex"
     for number, line in enumerate(lines, start=1):
         text = _TEX_COMMENT.sub("", line) if is_tex else line
+        if line.strip() and not text.strip():
+            continue  # a comment alone ends neither a table nor a paragraph
         findings += checker.check_line(number, text, "&" if is_tex else "|")
     findings += checker.end_paragraph()
     ordered = tuple(sorted(findings, key=lambda finding: finding.line))
@@ -156,7 +160,7 @@ class _Checker:
         if len(parts) < 3:
             text = " ".join(parts)
             self._remember_title(text)
-            if not text.strip() or _TABLE_END.search(text):
+            if separator == "|" or _TABLE_END.search(text):
                 self._header, self._in_long_form = [], False
             if text.strip():
                 self._paragraph[number] = text
@@ -188,12 +192,11 @@ class _Checker:
         text = _plain(line)
         if len(text) >= _LONGEST_TITLE:
             return
-        for metric, title in TITLES.items():
-            if _plain(title.split(" (")[0]) in text:
-                self._metric, self._header = metric, []
-                break
+        metric = next((metric for metric, title in TITLES.items() if _plain(title.split(" (")[0]) in text), None)
+        if metric:
+            self._metric, self._header = metric, []
         pairs = [pair for name, pair in self._columns.items() if pair != AVERAGE and name in text]
-        if _OF_THE_AVERAGE.search(line):
+        if metric and _OF_THE_AVERAGE.search(line):
             pairs = [AVERAGE]
         self._pair = pairs[0] if len(pairs) == 1 else self._pair
 
@@ -201,8 +204,11 @@ class _Checker:
         """The findings of one cell of a table: its numbers, and its intervals in brackets."""
         heading = self._header[index] if index < len(self._header) else _Heading()
         place = self._long_place(line) if self._in_long_form else self._place(line[0], heading)
+        self.undecided += sum(len(_NUMBER.findall(aside)) for aside in _ASIDE.findall(part))
+        part = _ASIDE.sub("", part)
         intervals, numbers = list(_IN_BRACKETS.finditer(part)), list(_NUMBER.finditer(_IN_BRACKETS.sub("", part)))
-        if heading.kind == "other" or not place.rows or _DIFFERENCE.search(part):
+        is_difference = _DIFFERENCE.search(part) or (part[:1] in ("-", "−") and "kappa" not in place.metrics)
+        if heading.kind == "other" or not place.rows or is_difference:
             self.undecided += len(intervals) + len(numbers)
             return
         for found in numbers:
@@ -216,11 +222,11 @@ class _Checker:
             return False
         columns = [self._columns.get(part) for part in parts]
         rows = [self._rows.get(part) for part in parts]
+        names_both = {"method", "pair"} <= set(parts)
         if any(columns) and not rows[0]:
             kinds: list[Kind] = ["other" if _OTHER_STATISTICS.fullmatch(part) else "mean" for part in parts]
             self._header = [_Heading(column=column, kind=kind) for column, kind in zip(columns, kinds, strict=True)]
-        elif any(_OTHER_STATISTICS.fullmatch(part) for part in parts):
-            names_both = {"method", "pair"} <= set(parts)
+        elif names_both or any(_OTHER_STATISTICS.fullmatch(part) for part in parts):
             self._header = [_Heading(kind=_LONG_FORM.get(part, "other") if names_both else "other") for part in parts]
             self._in_long_form = True
         elif any(rows[1:]) and not rows[0]:
@@ -236,6 +242,8 @@ class _Checker:
         if heading.row is not None:
             return _Place(_only(heading.row), _only(heading.column), _only(self._measures.get(first)))
         named = self._rows.get(first + heading.count) or self._rows.get(first)
+        if named and heading.count and heading.count != f"k={named.per_class}":
+            named = None
         return _Place(_only(named), _only(heading.column), _only(self._metric if named else None))
 
     def _long_place(self, line: Sequence[str]) -> _Place:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from agsgtl.reporting.agreement import as_number
 from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.rows import Row
 
 RESULT = re.compile(
-    r"(?<![\w.,=<>/])(?<![=<>]\s)((?:(?<!-)[-−])?\d{1,3}(?:\.\d+)?)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.,]*\w)"
+    r"(?<![\w.,=<>/])(?<![=<>]\s)((?:(?<![^\s(\[])[-−])?\d{1,3}(?:\.\d+)?)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.,]*\w)"
 )
 """A number with its sign, its spread, its percent sign; none that follows an equals sign, like k = 10 or p = 0.5."""
 
@@ -64,7 +65,7 @@ class Sentence:
             return "result"
         if "." not in found[1] and not found[3]:
             return "no"
-        if self.rows and self.columns and float(found[1]) >= 10:
+        if self.rows and self.columns and as_number(found[1]) >= 10:
             return "result"
         return "maybe" if self.names_something or found[3] else "no"
 

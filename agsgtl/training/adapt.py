@@ -146,7 +146,7 @@ class AdversarialTraining(Training):
         return torch.stack([self._target_step(unlabelled, seen, weight) for seen in views])
 
     def adversarial_weight(self, epoch: int) -> float:
-        """The weight of the target's adversarial term in an epoch, counted from 1; its mean over the epochs is `loss.adversarial`."""
+        """The weight of the target's adversarial term in an epoch, counted from 1; over all epochs its mean is `loss.adversarial`."""
         if self.settings.adversarial_schedule == "constant":
             return self.loss.adversarial
         return self.loss.adversarial * (2 * (self.epochs - epoch) + 1) / self.epochs

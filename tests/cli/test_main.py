@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from synthetic import write_ledger
@@ -134,16 +135,36 @@ def test_output_that_nobody_can_take_is_no_traceback(results: Path, output: str,
     assert (ended.returncode, ended.stderr) == (1, said)
 
 
+def test_what_was_printed_before_a_disk_failed_is_kept(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        print("trial 1 done")
+        raise PermissionError(errno.EACCES, "no", "/results/x")
+
+    monkeypatch.setattr("agsgtl.reporting.status.render_status", fail)
+    assert end_of(monkeypatch, "status", str(results)) == 1
+    said = "agsgtl: /results/x: Permission denied; make room or name another place, and call again\n"
+    assert capsys.readouterr() == ("trial 1 done\n", said)
+
+
+def test_a_closed_output_is_no_error(results: Path) -> None:
+    command = f"{sys.executable} -m agsgtl status {results} >&-"
+    ended = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S602
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_an_error_of_the_system_that_no_user_can_mend_keeps_its_traceback(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object) -> None:
-        raise FileNotFoundError(errno.ENOENT, "a bug of ours", "record.json")
-
-    monkeypatch.setattr("agsgtl.reporting.status.render_status", fail)
-    monkeypatch.setattr("sys.argv", ["agsgtl", "status", str(results)])
-    with pytest.raises(FileNotFoundError):
-        main()
+    for bug in (
+        FileNotFoundError(errno.ENOENT, "a bug of ours", "record.json"),
+        BrokenPipeError(errno.EPIPE, "a worker's"),
+    ):
+        monkeypatch.setattr("agsgtl.reporting.status.render_status", mock.Mock(side_effect=bug))
+        monkeypatch.setattr("sys.argv", ["agsgtl", "status", str(results)])
+        with pytest.raises(type(bug)):
+            main()
 
 
 def test_a_trial_that_ends_well_is_0_and_settings_that_its_method_does_not_read_are_named(

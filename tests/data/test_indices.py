@@ -72,6 +72,7 @@ def test_other_plain_forms_are_read_too(tmp_path: Path, content: Any, pixels: li
         (np.array([0.5]), "must hold whole numbers"),
         ([[1], [1, 2]], "must hold whole numbers"),
         (np.zeros((2, 3), int), r"\(n, 2\) rows and columns, \(n,\) indices or a mask"),
+        (LABELLED.astype(np.uint8) * 255, "a mask must hold 0 and 1, and some 1, but its numbers go from 0 to 255"),
         (Runs(), r"asks for posix\.system"),
         (np.array([{}], object), "an array must hold plain numbers"),
         (TensorDataset(torch.zeros(2)), "asks for torch"),

@@ -74,7 +74,7 @@ FAMILY = {"type": "categorical", "choices": ["shallow", "depthwise"]}
     ("spaces", "changes"),
     [
         ({}, {"trial": DEPTHWISE, "search__spaces": {}, "confirm__methods": ["fine_tune"]}),
-        ({"agsgtl": SPACE}, {"trial": DEPTHWISE}),
+        ({"agsgtl": SPACE}, {"trial": DEPTHWISE, "confirm__methods": ["agsgtl"]}),
         ({"agsgtl": SPACE | {"model.family": FAMILY}}, {"trial": {**DEPTHWISE, "model.family": "shallow"}}),
     ],
     ids=["confirmed", "searched", "sampled"],
