@@ -150,21 +150,18 @@ def test_what_was_printed_before_a_disk_failed_is_kept(
 
 def test_a_closed_output_is_no_error(results: Path) -> None:
     command = f"{sys.executable} -m agsgtl status {results} >&-"
-    ended = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S602
+    ended = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_an_error_of_the_system_that_no_user_can_mend_keeps_its_traceback(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for bug in (
-        FileNotFoundError(errno.ENOENT, "a bug of ours", "record.json"),
-        BrokenPipeError(errno.EPIPE, "a worker's"),
-    ):
-        monkeypatch.setattr("agsgtl.reporting.status.render_status", mock.Mock(side_effect=bug))
-        monkeypatch.setattr("sys.argv", ["agsgtl", "status", str(results)])
-        with pytest.raises(type(bug)):
-            main()
+    bug = FileNotFoundError(errno.ENOENT, "a bug of ours", "record.json")
+    monkeypatch.setattr("agsgtl.reporting.status.render_status", mock.Mock(side_effect=bug))
+    monkeypatch.setattr("sys.argv", ["agsgtl", "status", str(results)])
+    with pytest.raises(FileNotFoundError):
+        main()
 
 
 def test_a_trial_that_ends_well_is_0_and_settings_that_its_method_does_not_read_are_named(
