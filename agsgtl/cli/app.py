@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -78,16 +78,20 @@ def main() -> None:
         _require_output()
         if error.errno not in FAULTS_OF_THE_DISK:
             raise
-        _stop(
-            f"{error.filename or 'the disk'}: {os.strerror(error.errno)}; make room or name another place, and call again"
-        )
+        _stop_for(error)
     _require_output()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _stop(message: str) -> None:
+def _stop(message: str) -> NoReturn:
     print(f"agsgtl: {message}", file=sys.stderr)
     sys.exit(BAD_INPUT)
+
+
+def _stop_for(error: OSError) -> NoReturn:
+    """One line that names the file where the system does; for the output, and a file that was open already, it does not."""
+    where = f"{error.filename}: " if error.filename else ""
+    _stop(f"{where}{error.strerror}; make room or name another place, and call again")
 
 
 def _require_output() -> None:
@@ -100,4 +104,4 @@ def _require_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             sys.exit(BAD_INPUT)
-        _stop(f"the output: {error.strerror}; make room or name another place, and call again")
+        _stop_for(error)

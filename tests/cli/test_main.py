@@ -119,7 +119,7 @@ def test_ctrl_c_before_a_trial_can_answer_is_one_line(
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ("/dev/full", "agsgtl: the output: No space left on device; make room or name another place, and call again\n"),
+        ("/dev/full", "agsgtl: No space left on device; make room or name another place, and call again\n"),
         ("a reader that has gone", ""),
     ],
 )
@@ -140,7 +140,7 @@ def test_what_was_printed_before_a_disk_failed_is_kept(
 ) -> None:
     def fail(*arguments: object) -> None:
         print("trial 1 done")
-        raise PermissionError(errno.EACCES, "no", "/results/x")
+        raise PermissionError(errno.EACCES, "Permission denied", "/results/x")
 
     monkeypatch.setattr("agsgtl.reporting.status.render_status", fail)
     assert end_of(monkeypatch, "status", str(results)) == 1
