@@ -14,7 +14,7 @@ from agsgtl.data.vault import DrawnBy, LabelVault
 from agsgtl.durable import move_folder
 from agsgtl.evaluation.metrics import score_class_map
 from agsgtl.reporting.ledger import Ledger, TrialFolder
-from agsgtl.reporting.record import Ask, Identity, Origin, Record, Setup
+from agsgtl.reporting.record import Ask, Identity, Origin, Record, SelectionRule, Setup
 from agsgtl.reporting.vaultlog import Purpose, VaultLog
 from agsgtl.seeds import Seeds, derive_seed
 from agsgtl.trial import make_ask
@@ -26,24 +26,28 @@ from agsgtl.tuning.study import Study
 
 @dataclass(frozen=True)
 class Choice:
-    """A configuration to confirm: of a method, on a pair, at a k; `origin` says where it came from, if it was tuned."""
+    """A configuration to confirm: of a method, on a pair, at a k; `origin` says where it came from, if it was tuned.
+
+    `select` is the rule that chose it, which also chooses its epoch where `adapt.keep` asks for one; None: the experiment's.
+    """
 
     method: str
     pair: str
     per_class: int
     config: Config
     origin: Origin | None = None
+    select: SelectionRule | None = None
 
 
 def fixed_choices(experiment: Experiment, pair: str, label_counts: Iterable[int]) -> list[Choice]:
     """The methods that are confirmed as they are, at each k."""
     names = [name for name in experiment.file.confirm.methods if name not in experiment.spaces]
+    winners = experiment.winners
     return [
-        Choice(
-            name, pair, count, experiment.base_config(name, count, pair), experiment.winners.origin((name, pair, count))
-        )
+        Choice(name, pair, count, experiment.base_config(name, count, pair), winners.origin(cell), winners.select(cell))
         for count in sorted(label_counts)
         for name in names
+        for cell in [(name, pair, count)]
     ]
 
 
@@ -76,7 +80,8 @@ def confirmation_asks(experiment: Experiment, choice: Choice, lease: int = 0) ->
                 init=init,
             )
             seeds = Seeds(labels=seed, init=seed if init == 0 else derive_seed(seed, f"initialisation {init}"))
-            setup = Setup(identity=identity, seeds=(seeds,), select=experiment.file.search.select, origin=choice.origin)
+            select = choice.select or experiment.file.search.select
+            setup = Setup(identity=identity, seeds=(seeds,), select=select, origin=choice.origin)
             asks.append(make_ask(flatten(choice.config), experiment.pairs[choice.pair], setup, lease=lease))
     return asks
 

@@ -10,7 +10,7 @@ from agsgtl.config import Value
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.plan import read_plan
-from agsgtl.reporting.record import Ask, Origin
+from agsgtl.reporting.record import Ask, Origin, SelectionRule
 
 Cell = tuple[str, str, int]
 """Method, pair, k."""
@@ -30,6 +30,10 @@ class Winners:
     def origin(self, cell: Cell) -> Origin | None:
         """Which trial of which study won."""
         return self.chosen[cell].origin if cell in self.chosen else None
+
+    def select(self, cell: Cell) -> SelectionRule | None:
+        """The rule by which it won."""
+        return self.chosen[cell].select if cell in self.chosen else None
 
 
 def read_winners(results: Path, key: str) -> Winners:

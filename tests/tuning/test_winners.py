@@ -61,6 +61,15 @@ def test_an_ablation_confirms_the_winner_with_its_own_settings_laid_over(tmp_pat
     assert asks_of(ledger)["lda"].origin is None
 
 
+def test_a_winner_is_confirmed_by_the_rule_that_chose_it(tmp_path: Path, tuned: Ledger) -> None:
+    ledger = Ledger(tmp_path / "results" / "ablation")
+    run(ablation(tmp_path, tuned.path, trial=BASE, search__select="source_validation"), ledger)
+    assert {name: ask.select for name, ask in asks_of(ledger).items()} == {
+        "agsgtl": "target_validation",
+        "lda": "source_validation",
+    }
+
+
 def test_tables_know_what_the_search_chose_and_what_the_ablation_set(tmp_path: Path, tuned: Ledger) -> None:
     experiment = ablation(tmp_path, tuned.path, trial={**BASE, TERM: 0.0})
     ledger = Ledger(tmp_path / "results" / "ablation")
