@@ -53,17 +53,9 @@ def main() -> None:
 def gain(results: Path, winners: Winners, cell: Cell, seed: int, changes: Mapping[str, Value]) -> float:
     """Percent points of macro F1 that the changes give one winner on one draw; prints both values."""
     method, name, per_class = cell
-    plain, changed = (
-        100
-        * worth(
-            configure(winners.chosen[cell].config, more, origin=name),
-            method,
-            map_pair(results, name),
-            seed,
-            results / "pretrained",
-        )["one grid"]
-        for more in ({}, changes)
-    )
+    pair, pretrained = map_pair(results, name), results / "pretrained"
+    configs = [configure(winners.chosen[cell].config, more, origin=name) for more in ({}, changes)]
+    plain, changed = (100 * worth(config, method, pair, seed, pretrained)["one grid"] for config in configs)
     print(f"| {method} | {name} | {per_class} | {seed} | {plain:.1f} | {changed:.1f} |", flush=True)
     return changed - plain
 
