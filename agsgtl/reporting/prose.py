@@ -19,6 +19,8 @@ RESULT = re.compile(
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=[A-Z`$\[(])")
 _DIFFERENCE = re.compile(r"^\W*(percentage |percent |% )?(points?|pp)\b")
 _INTERVAL = re.compile(r"^\s*(%\s*)?(t |BCa |confidence )?(intervals?|CIs?)\b")
+_TO = re.compile(r"\d%? to $")
+_FROM = re.compile(r"^%? to [-−+]?\d")
 _BY = re.compile(r"\b(by|of the|than)\s*$")
 _WORDS_TOO = frozenset({"paper"})
 """Methods whose name is a word of any paper; only a table row can mean them."""
@@ -58,8 +60,8 @@ class Sentence:
         if _INTERVAL.match(after):
             return "no"
         is_difference = bool(_DIFFERENCE.match(after) or _BY.search(before.lower()))
-        in_brackets = before.count("[") > before.count("]")
-        if (is_difference or in_brackets) and (marked or self.names_something):
+        is_end = before.count("[") > before.count("]") or bool(_TO.search(before) or _FROM.match(after))
+        if (is_difference or is_end) and (marked or self.names_something):
             return "maybe"
         if marked:
             return "result"

@@ -188,6 +188,7 @@ def test_prose_is_checked_where_a_number_reads_as_a_result(folder: Path, tmp_pat
         ("AGSGTL reaches 72 % on a_to_b.", ["72 %"], 1, 0),
         ("AGSGTL gains 10.0 points over fine_tune on a_to_b [10.0, 10.0], p = 0.25 at k = 3.", [], 0, 3),
         ("AGSGTL reaches 71.0.", [], 0, 1),
+        ("AGSGTL reaches 71.0 on a_to_b (68.5 to 73.5).", [], 1, 2),
         ("AGSGTL reaches 71.0%-81.0% on a_to_b and b_to_a.", [], 2, 0),
         ("AGSGTL on toy/a_to_b changed by −3.1 there.", [], 0, 1),
         ("AGSGTL reaches 0.710 of macro F1 on a_to_b.", [], 0, 1),
