@@ -7,7 +7,7 @@ scalars follow the YAML 1.2 core schema instead (https://yaml.org/spec/1.2.2/#10
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +42,13 @@ _CoreSchemaLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_PATTERNS: Mapping[str, tuple[str, str]] = {
-    "int": (r"[-+]?[0-9]+", "-+0123456789"),
-    "float": (
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-        "-+0123456789.",
-    ),
-    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
-}
-"""What a scalar of a kind looks like, and its first characters; the first that fits counts, and an integer fits the float's too."""
 
 
-def _scalar(kind: str, read: Callable[[str], Any]) -> None:
-    """Reads the scalars of a kind by `read`; what does not look like one, after a tag such as `!!int`, is an error with its line."""
-    pattern, first = _PATTERNS[kind]
+def _scalar(kind: str, pattern: str, first: str, read: Callable[[str], Any]) -> None:
+    """Reads the scalars of a kind, which look like `pattern` and begin with a character of `first`, by `read`.
+
+    What does not look like one, after a tag such as `!!int`, is an error with its line.
+    """
     whole, tag = re.compile(rf"^(?:{pattern})$"), f"tag:yaml.org,2002:{kind}"
 
     def construct(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
@@ -73,9 +66,15 @@ def _scalar(kind: str, read: Callable[[str], Any]) -> None:
     _CoreSchemaLoader.add_constructor(tag, construct)
 
 
-_scalar("int", int)
-_scalar("float", lambda text: float(text.replace(".inf", "inf").replace(".nan", "nan")))
-_scalar("bool", {"true": True, "false": False}.__getitem__)
+# The first kind that fits a scalar counts, and an integer fits the float's pattern too.
+_scalar("int", r"[-+]?[0-9]+", "-+0123456789", int)
+_scalar(
+    "float",
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+    "-+0123456789.",
+    lambda text: float(text.replace(".inf", "inf").replace(".nan", "nan")),
+)
+_scalar("bool", r"true|True|TRUE|false|False|FALSE", "tTfF", {"true": True, "false": False}.__getitem__)
 
 
 def parse_yaml(text: str, origin: str) -> Any:

@@ -133,7 +133,7 @@ class _Checker:
 
     def __init__(self, confirmed: Confirmed) -> None:
         names = [*METRICS, *(name for name in confirmed.records.columns if name.startswith("f1:"))]
-        oracles = [] if confirmed.frame.empty else oracle_rows(confirmed.frame)
+        oracles = oracle_rows(confirmed.frame)
         self._cells = {
             (metric, *place): cell
             for metric in names
