@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from agsgtl.config import configure
-from agsgtl.models.networks import Discriminator, build_discriminator, placed
+from agsgtl.models.networks import Discriminator, ShallowBody, build_discriminator, placed
+
+Network = TypeVar("Network", bound=nn.Module)
 
 SEEDS = 2
 CLASSES = 6
@@ -31,16 +34,16 @@ REPEATS = 15
 NEEDED = 1.5
 
 
-def grouped(network: nn.Module, copies: int) -> nn.Module:
+def grouped(network: Network, copies: int) -> Network:
     """The network with every layer `copies` times side by side: convolutions get groups, norms twice the channels."""
     for name, child in network.named_children():
         if isinstance(child, (nn.Conv2d, nn.ConvTranspose2d)):
             wide = type(child)(
                 child.in_channels * copies,
                 child.out_channels * copies,
-                child.kernel_size,
-                stride=child.stride,
-                padding=child.padding,
+                child.kernel_size,  # type: ignore[arg-type]  # a pair, here and below
+                stride=child.stride,  # type: ignore[arg-type]
+                padding=child.padding,  # type: ignore[arg-type]
                 groups=child.groups * copies,
             )
             setattr(network, name, wide)
@@ -56,16 +59,10 @@ class Interleaved(nn.Module):
 
     def __init__(self, discriminator: Discriminator, copies: int) -> None:
         super().__init__()
-        self.body, self.classifier = (
-            grouped(discriminator.body, copies),
-            nn.Conv2d(
-                discriminator.classifier.in_channels * copies,
-                discriminator.classifier.out_channels * copies,
-                1,
-                groups=copies,
-            ),
-        )
-        self.copies = copies
+        assert isinstance(discriminator.body, ShallowBody)
+        self.copies, self.body = copies, grouped(discriminator.body, copies)
+        classifier = discriminator.classifier
+        self.classifier = nn.Conv2d(classifier.in_channels * copies, classifier.out_channels * copies, 1, groups=copies)
 
     def joined(self, upconv: nn.ConvTranspose2d, coarse: Tensor, skip: Tensor) -> Tensor:
         """`coarse` at the size of `skip`, group by group before its own skip."""
@@ -90,7 +87,7 @@ def one_step(seed: int) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        sum(_loss(network(scene)[0].flatten(1)[:, pixels].T, labels) for scene in scenes).backward()
+        torch.stack([_loss(network(scene)[0].flatten(1)[:, pixels].T, labels) for scene in scenes]).sum().backward()
         optimizer.step()
 
     return step
@@ -105,7 +102,7 @@ def grouped_step() -> Callable[[], None]:
     def step() -> None:
         optimizer.zero_grad()
         logits = [network(scene)[0].unflatten(0, (SEEDS, -1)).flatten(2)[:, :, pixels] for scene in scenes]
-        sum(_loss(one.T, labels) for logit in logits for one in logit).backward()
+        torch.stack([_loss(one.T, labels) for logit in logits for one in logit]).sum().backward()
         optimizer.step()
 
     return step
@@ -124,12 +121,13 @@ def stacked_step() -> Callable[[], None]:
     scenes, pixels, labels = _data(1)
 
     def logits_of(parameters: dict[str, Tensor], state: dict[str, Tensor], scene: Tensor) -> Tensor:
-        return functional_call(networks[0], (parameters, state), (scene,))[0].flatten(1)[:, pixels]
+        logits: Tensor = functional_call(networks[0], (parameters, state), (scene,))
+        return logits[0].flatten(1)[:, pixels]
 
     def step() -> None:
         optimizer.zero_grad()
         logits = [vmap(logits_of, in_dims=(0, 0, None))(weights, buffers, scene) for scene in scenes]
-        sum(_loss(one.T, labels) for logit in logits for one in logit).backward()
+        torch.stack([_loss(one.T, labels) for logit in logits for one in logit]).sum().backward()
         optimizer.step()
 
     return step

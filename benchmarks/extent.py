@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 import numpy as np
 import torch
@@ -148,7 +148,8 @@ def train(folder: Path, arm: str, name: str, seed: int) -> None:
         place.write_ask(make_ask(flatten(config), pair, setup))
     source_models = folder / "pretrained"
     ensure_source_model(config, pair, setup.seeds[0], source_models)
-    with never_the_scene() if arm == "apart" else nothing_changed():
+    growth = (1.0,) if arm == "apart" else windows.GROWTH  # the smallest windows of all, however many
+    with mock.patch.object(windows, "GROWTH", growth):
         record = run_trial(config, pair, setup, Place(place, source_models, raises=True))
     with only_driver(ledger) as lease:
         score_records([place], ledger, {}, "evaluate", lease)
@@ -159,22 +160,6 @@ def train(folder: Path, arm: str, name: str, seed: int) -> None:
 def identify(folder: Path, arm: str, name: str, seed: int) -> tuple[Ledger, Identity]:
     identity = Identity(experiment=arm, kind="confirm", method="agsgtl", pair=name, per_class=10, number=seed)
     return Ledger(folder / arm), identity
-
-
-@contextmanager
-def never_the_scene() -> Iterator[None]:
-    """Inside, windows have the smallest size."""
-    tried = windows.GROWTH
-    windows.GROWTH = (1.0,)  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        windows.GROWTH = tried  # type: ignore[misc]
-
-
-@contextmanager
-def nothing_changed() -> Iterator[None]:
-    yield
 
 
 def compare(folder: Path, arm: str) -> None:

@@ -46,7 +46,7 @@ def _smooth(rng: np.random.Generator, curves: int, bands: int) -> NDArray[np.flo
     """Sums of a few slow cosines: (curves, bands)."""
     place = np.linspace(0.0, 1.0, bands)
     waves = np.cos(np.pi * np.arange(1, 9)[:, None] * place + rng.uniform(0, 2 * np.pi, (curves, 8, 1)))
-    return (rng.normal(size=(curves, 8, 1)) * waves).sum(axis=1) / 2
+    return np.asarray((rng.normal(size=(curves, 8, 1)) * waves).sum(axis=1) / 2)
 
 
 def _fields(rng: np.random.Generator, height: int, width: int) -> NDArray[np.int64]:

@@ -9,14 +9,17 @@ unlabelled terms and early stopping are left out: the authors have none in an ep
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from agsgtl.config import Config
 from agsgtl.models.networks import Discriminator, Segmenter
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
+
+Network = TypeVar("Network", bound=nn.Module)
 
 IGNORED = -100
 
@@ -37,9 +40,9 @@ class NaiveAdversarialTraining:
         self.inputs = replace(
             inputs, source_cube=inputs.source_cube.contiguous(), target_cube=inputs.target_cube.contiguous()
         )
-        self.source = source.to(memory_format=torch.contiguous_format).eval()
-        self.target = target.to(memory_format=torch.contiguous_format)
-        self.discriminator = discriminator.to(memory_format=torch.contiguous_format)
+        self.source = _contiguous(source).eval()
+        self.target = _contiguous(target)
+        self.discriminator = _contiguous(discriminator)
         self.source_labels = dense(inputs.source_train, self.inputs.source_cube)
         self.target_labels = dense(inputs.target_train, self.inputs.target_cube)
         self.is_target = torch.where(self.target_labels == IGNORED, IGNORED, inputs.classes)
@@ -87,7 +90,11 @@ class NaiveAdversarialTraining:
         if self.config.attention.target:
             features = self.target.attended(features)
         logits = self.discriminator(features)
-        return self.discriminator.attention(logits) if self.config.attention.discriminator else logits
+        return self.discriminator.attention(logits) if self.config.attention.discriminator else logits  # type: ignore[no-any-return]
+
+
+def _contiguous(network: Network) -> Network:
+    return network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
 
 def dense(labelled: LabelledPixels, cube: Tensor) -> Tensor:

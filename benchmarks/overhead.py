@@ -74,7 +74,7 @@ def gaps(ledger: Ledger) -> list[tuple[float, ...]]:
         assert record is not None
         written = (folder.path / "record.json").stat().st_mtime
         by_process[record.cost.process].append((record.cost.started_at, record.cost.ended_at, written))
-    found = []
+    found: list[tuple[float, ...]] = []
     for spans in by_process.values():
         for (_, ended, written), (started, _, _) in pairwise(sorted(spans)):
             found.append((written - ended, started - written))

@@ -87,14 +87,17 @@ class Surrogate:
         return float(validation), float(test)
 
     def _encoded(self, settings: pd.DataFrame) -> NDArray[np.float64]:
-        columns = []
-        for path, distribution in self.space.distributions.items():
-            values = settings[path]
-            if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-                columns.append(values.map(distribution.choices.index))
-            else:
-                columns.append(np.log(values.astype(float)) if distribution.log else values)
-        return np.column_stack([np.asarray(column, dtype=float) for column in columns])
+        columns = [_numbers(settings[path], distribution) for path, distribution in self.space.distributions.items()]
+        return np.column_stack(columns)
+
+
+def _numbers(values: pd.Series[Any], distribution: optuna.distributions.BaseDistribution) -> NDArray[np.float64]:
+    """A hyperparameter's values as a forest takes them: choices by their place, a logarithmic range by its logarithm."""
+    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+        return values.map(distribution.choices.index).to_numpy(float)
+    assert isinstance(distribution, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution)
+    numbers = values.to_numpy(float)
+    return np.log(numbers) if distribution.log else numbers
 
 
 def noise_of(trainings: pd.DataFrame, seeds: int = 2) -> float:
@@ -250,7 +253,8 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def _plain(value: Any) -> Value:
-    return value.item() if isinstance(value, np.generic) else value
+    plain: Value = value.item() if isinstance(value, np.generic) else value
+    return plain
 
 
 if __name__ == "__main__":

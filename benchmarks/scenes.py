@@ -9,48 +9,47 @@ the size of the float32 cubes.
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 import scipy.io
+from numpy.typing import NDArray
 
-SCENES = {
-    "houston": {
-        "pair": "houston_shadow/sun_to_shadow",
-        "sizes": {"target": (349, 1905, 144)},
-        "float32_cubes": [(349, 1905, 144)] * 2,
-    },
-    "c2seg": {
-        "pair": "c2seg_ab/augsburg_to_berlin",
-        "sizes": {"Augsburg_resampled.mat": (886, 1360, 242), "Berlin_resampled.mat": (2500, 1200, 242)},
-        "float32_cubes": [(886, 1360, 252), (2500, 1200, 252)],
-    },
-}
+Size = tuple[int, int, int]
+"""Height, width, bands."""
+
+HOUSTON: Size = (349, 1905, 144)
+C2SEG: dict[str, Size] = {"Augsburg_resampled.mat": (886, 1360, 242), "Berlin_resampled.mat": (2500, 1200, 242)}
 STAGES = ("load", "load and normalise", "predict")
 
 
 def main(names: list[str]) -> None:
     for name in names or list(SCENES):
         scene = SCENES[name]
-        largest = max(4 * np.prod(size) for size in scene["float32_cubes"])
-        both = sum(4 * np.prod(size) for size in scene["float32_cubes"])
+        cubes = [4 * math.prod(size) for size in scene.cubes]
         with tempfile.TemporaryDirectory(prefix="agsgtl-bench-") as folder:
             start = time.monotonic()
-            {"houston": make_houston, "c2seg": make_c2seg}[name](Path(folder))
+            scene.make(Path(folder))
             sizes = ", ".join(
                 f"{path.name} {path.stat().st_size / 2**20:.0f} MiB" for path in sorted(Path(folder).glob("*.mat"))
             )
             print(f"{name}: files made in {time.monotonic() - start:.0f} s: {sizes}", flush=True)
-            print(f"  float32: the largest cube {largest / 2**20:.0f} MiB, both {both / 2**20:.0f} MiB", flush=True)
+            print(
+                f"  float32: the largest cube {max(cubes) / 2**20:.0f} MiB, both {sum(cubes) / 2**20:.0f} MiB",
+                flush=True,
+            )
             for stage in STAGES:
-                result = run_stage(scene["pair"], folder, stage)
+                result = run_stage(scene.pair, folder, stage)
                 print(
                     f"  {stage}: {result['seconds']:.1f} s ({result['processor_s']:.1f} s of processor time), "
                     f"peak memory {result['peak_mib']:.0f} MiB",
@@ -60,7 +59,7 @@ def main(names: list[str]) -> None:
 
 def make_houston(folder: Path) -> None:
     """The two label maps as blocks, the cube as MATLAB's version 5 with compression."""
-    height, width, bands = SCENES["houston"]["sizes"]["target"]
+    height, width, bands = HOUSTON
     rng = np.random.default_rng(0)
     base = rng.integers(200, 6000, (height, width, 1), dtype=np.uint16)
     cube = base + rng.integers(0, 64, (height, width, bands), dtype=np.uint16)
@@ -74,7 +73,7 @@ def make_houston(folder: Path) -> None:
 def make_c2seg(folder: Path) -> None:
     """Cubes and labels as version 7.3: float32 in chunks, deflated."""
     rng = np.random.default_rng(0)
-    for file, (height, width, bands) in SCENES["c2seg"]["sizes"].items():
+    for file, (height, width, bands) in C2SEG.items():
         with h5py.File(folder / file, "w", userblock_size=512) as stored:
             settings = {"chunks": (8, 64, 256), "compression": "gzip", "compression_opts": 1}
             cube = stored.create_dataset("HSI", (bands, width, height), np.float32, **settings)
@@ -88,7 +87,7 @@ def make_c2seg(folder: Path) -> None:
             raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
 
 
-def blocks(height: int, width: int, classes: int) -> np.ndarray:
+def blocks(height: int, width: int, classes: int) -> NDArray[np.uint8]:
     """Fields of 20 x 20 pixels in turn, with unlabelled ones between."""
     rows, columns = np.arange(height)[:, None] // 20, np.arange(width)[None] // 20
     labels = (rows * 7 + columns * 3) % (2 * classes)
@@ -101,7 +100,8 @@ def run_stage(pair: str, folder: str, stage: str) -> dict[str, float]:
     output = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if output.returncode:
         raise SystemExit(output.stderr)
-    return json.loads(output.stdout.splitlines()[-1])
+    found: dict[str, float] = json.loads(output.stdout.splitlines()[-1])
+    return found
 
 
 def stage_in_this_process(stage: str, pair_name: str, folder: str) -> None:
@@ -130,6 +130,21 @@ def stage_in_this_process(stage: str, pair_name: str, folder: str) -> None:
     processor_s = time.process_time() - worked
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "processor_s": processor_s, "peak_mib": peak_mib}))
+
+
+@dataclass(frozen=True)
+class SceneFiles:
+    """A pair of the catalogue, the cubes that it loads as float32, and how to make its files in a folder."""
+
+    pair: str
+    cubes: tuple[Size, ...]
+    make: Callable[[Path], None]
+
+
+SCENES = {
+    "houston": SceneFiles("houston_shadow/sun_to_shadow", (HOUSTON, HOUSTON), make_houston),
+    "c2seg": SceneFiles("c2seg_ab/augsburg_to_berlin", ((886, 1360, 252), (2500, 1200, 252)), make_c2seg),
+}
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from benchmarks.recorded import PAIRS, load
 
@@ -63,7 +64,7 @@ def main() -> int:
     frame = load()
     tables = {pair: _tables(frame[frame["pair"] == pair]) for pair in PAIRS}
     for pair, (scores, tests) in tables.items():
-        ranks = [_rank_correlation(scores[:, :n].mean(axis=1), tests.mean(axis=1)) for n in (1, 2, 3)]
+        ranks = [spearmanr(scores[:, :n].mean(axis=1), tests.mean(axis=1)).statistic for n in (1, 2, 3)]
         said = ", ".join(f"{rank:.2f} with {n}" for n, rank in enumerate(ranks, start=1))
         print(
             f"{pair}: {len(scores)} configurations; rank correlation of mean validation (seeds) and mean test: {said}"
@@ -86,11 +87,6 @@ def _regrets(scores: Scores, tests: Scores, pick: Pick, budget: int, draws: int)
         order, seeds = rng.permutation(len(scores)), rng.permutation(SEEDS)
         found.append(worth.max() - worth[order[pick(scores[np.ix_(order, seeds)], budget)]])
     return np.array(found)
-
-
-def _rank_correlation(one: Scores, other: Scores) -> float:
-    ranks = [values.argsort().argsort() for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def _cell(regrets: Scores) -> str:

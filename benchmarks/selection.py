@@ -115,7 +115,7 @@ def judged_rules(trials: pd.DataFrame) -> pd.DataFrame:
         {
             rule: {
                 "correlation": spearmanr(trials[rule], trials[JUDGE]).statistic,
-                "regret": best - trials[JUDGE][trials[rule].idxmax()],
+                "regret": best - trials[JUDGE].iloc[int(trials[rule].argmax())],
             }
             for rule in RULES
         }

@@ -110,8 +110,8 @@ def main() -> None:
         rows.append({"method": method, "views": views} | found)
         print(f"| {study} | {views} | {seed} | {' | '.join(f'{100 * f1:.1f}' for f1 in found.values())} |", flush=True)
     means = pd.DataFrame(rows).groupby(["method", "views"], sort=False).mean()
-    for (method, views), found in means.iterrows():
-        print(f"| {method}, mean | {views} | | {' | '.join(f'{100 * f1:.1f}' for f1 in found)} |")
+    for method, views, *means_by_grid in means.reset_index().itertuples(index=False):
+        print(f"| {method}, mean | {views} | | {' | '.join(f'{100 * f1:.1f}' for f1 in means_by_grid)} |")
 
 
 if __name__ == "__main__":
