@@ -32,7 +32,7 @@ def write_note(table: Table, confirmed: Confirmed, looks: Sequence[Looks]) -> tu
         *_mixed_configs(records),
         *_oracle(table.rows),
         *_vault(records, looks),
-        *sorted({warning for plan in plans for warning in plan.warnings}),
+        *sorted({_sentence(warning) for plan in plans for warning in plan.warnings}),
     )
 
 
@@ -177,6 +177,11 @@ def _mixed_configs(records: pd.DataFrame) -> Iterable[str]:
 def _oracle(rows: Sequence[Row]) -> Iterable[str]:
     if any(row.oracle for row in rows):
         yield "Oracle rows: per study the trial with the best test score, on search seeds; not a result of selection."
+
+
+def _sentence(text: str) -> str:
+    """A remark as an experiment stores it, as a sentence of the note."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _range(counts: Iterable[int]) -> str:
