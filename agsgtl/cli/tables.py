@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from agsgtl.durable import replace_bytes
 from agsgtl.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from agsgtl.reporting.statviews import Measure
 
 ENDINGS = {"csv": "csv", "md": "md", "latex": "tex", "html": "html"}
 NUMBERS_DIFFER = 2
@@ -129,17 +130,17 @@ def _render(
 
     if view == "methods":
         return render(lay_out(build_table(results, metric), intervals=intervals), format)
-    found = _importances(results, evaluator) if view == "importances" else None
-    return render(build_view(results, view, metric, reference, found), format)
+    measure = _measure_by(evaluator) if view == "importances" else None
+    return render(build_view(results, view, metric, reference, measure), format)
 
 
-def _importances(results: list[Path], evaluator: str) -> pd.DataFrame:
+def _measure_by(evaluator: str) -> Measure:
     """Optuna is imported here alone: every other table is made without it."""
-    from agsgtl.tuning.importances import hyperparameter_importances
+    from agsgtl.tuning.importances import measure_importances
 
     if evaluator not in EVALUATORS:
         raise UserError(f"--evaluator {evaluator}: measures no importance; {did_you_mean(evaluator, EVALUATORS)}")
-    return hyperparameter_importances(results, evaluator)  # type: ignore[arg-type]
+    return partial(measure_importances, evaluator=evaluator)  # type: ignore[arg-type]
 
 
 def _check(results: list[Path], paper: Path) -> int:

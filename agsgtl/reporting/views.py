@@ -18,6 +18,7 @@ from agsgtl.reporting.marks import mark_cells
 from agsgtl.reporting.rows import Row
 from agsgtl.reporting.statviews import (
     NO_IMPORTANCES,
+    Measure,
     comparison_tables,
     importance_tables,
     interval_tables,
@@ -40,7 +41,7 @@ def build_view(
     view: str,
     metric: str | None = None,
     reference: str | None = None,
-    importances: pd.DataFrame | None = None,
+    measure: Measure | None = None,
 ) -> Document:
     """A document of tables, for `export.render`.
 
@@ -50,7 +51,7 @@ def build_view(
         metric: default macro F1; `classes`, `importances`, `trials` and `cost` have no use for it.
         reference: the experiment that ablations are compared with, default the first of `results` that has a part in it; the
             method that `comparisons` compares with the others, default the best of each column.
-        importances: for the view of that name, from `tuning.importances`.
+        measure: `tuning.importances.measure_importances`, for the view of importances; without it that one is empty.
 
     Raises:
         UserError: the view, metric or reference is unknown, or as `build_table`.
@@ -62,9 +63,8 @@ def build_view(
     for path in results:
         read_openings(Ledger(path))  # a broken chain is an error in every table
     if view == "importances":
-        return importance_tables(
-            importances if importances is not None else NO_IMPORTANCES, search_studies(stored_frame(results))
-        )
+        frame = stored_frame(results)
+        return importance_tables(measure(frame) if measure else NO_IMPORTANCES, search_studies(frame))
     if view in FROM_RECORDS:
         return FROM_RECORDS[view](collect(results))
     confirmed, chosen = read_confirmed(results), known_metric(metric or "macro_f1")

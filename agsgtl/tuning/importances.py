@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,17 +15,11 @@ from optuna.trial import create_trial
 
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.statistics import FEWEST_TRIALS, MOST_TRIALS, STUDY
-from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.tidy import split_by, study_names
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would say is in the ledger
 
 Evaluator = Literal["ped_anova", "fanova"]
-
-
-def hyperparameter_importances(results: Sequence[Path], evaluator: Evaluator = "ped_anova") -> pd.DataFrame:
-    """As `measure_importances`, of some folders that sweeps wrote."""
-    return measure_importances(stored_frame(results), evaluator)
 
 
 def measure_importances(frame: pd.DataFrame, evaluator: Evaluator = "ped_anova") -> pd.DataFrame:

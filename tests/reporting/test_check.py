@@ -53,7 +53,7 @@ DECIDED = {"methods", "classes", "labels", "intervals", "with intervals", "kappa
 @pytest.mark.parametrize(("format", "suffix"), [("latex", "tex"), ("md", "md")])
 def test_none_of_our_own_views_has_a_wrong_number(mixed: list[Path], tmp_path: Path, format: str, suffix: str) -> None:
     importances = pd.DataFrame({"study": [f"agsgtl/{PAIR}/3"] * 2, "path": ["a", "b"], "importance": [0.7, 0.3]})
-    views = {name: build_view(mixed, name, importances=importances) for name in NAMES}
+    views = {name: build_view(mixed, name, measure=lambda _: importances) for name in NAMES}
     views["with intervals"] = lay_out(build_table(mixed), intervals=True)
     views["kappa"] = build_view(mixed, "methods", "kappa")
     for name, view in views.items():

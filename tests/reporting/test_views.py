@@ -183,9 +183,8 @@ def test_studies_of_two_experiments_are_told_apart(tmp_path: Path) -> None:
     expected = {f"agsgtl/{PAIR}/3 (one)", f"agsgtl/{PAIR}/3 (two)"}
     for block in build_view(folders, "selection").blocks:
         assert {line[0].text for line in block.lines} == expected
-    measured = measure_importances(collect(folders))
-    assert set(measured["study"]) == expected
-    found = build_view(folders, "importances", importances=measured)
+    assert set(measure_importances(collect(folders))["study"]) == expected
+    found = build_view(folders, "importances", measure=measure_importances)
     assert {line[-1].text for line in found.blocks[0].lines} == {"2"}
     assert found.lists == ()
 
@@ -196,7 +195,7 @@ def test_importances_are_pooled_and_the_studies_without_are_named_once(tmp_path:
     studies = [f"agsgtl/{PAIR}/3"] * 2 + ["agsgtl/toy/b_to_a/3"] * 2
     paths, weights = ["loss.entropy", "adapt.keep"] * 2, [0.6, 0.4, 0.8, 0.2]
     frame = pd.DataFrame({"study": studies, "path": paths, "importance": weights})
-    found = build_view([tmp_path / "demo"], "importances", importances=frame)
+    found = build_view([tmp_path / "demo"], "importances", measure=lambda _: frame)
     assert [[text.text for text in line] for line in found.blocks[0].lines] == [
         ["agsgtl", "loss.entropy", "70.0", "14.1", "2"],
         ["agsgtl", "adapt.keep", "30.0", "14.1", "2"],

@@ -18,10 +18,11 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Identity
 from agsgtl.reporting.statistics import pooled_importances
 from agsgtl.reporting.statviews import importance_gaps
+from agsgtl.reporting.tidy import collect
 from agsgtl.seeds import Seeds
 from agsgtl.tuning import importances
 from agsgtl.tuning.dashboard import frozen_trials, rebuild_storage
-from agsgtl.tuning.importances import hyperparameter_importances
+from agsgtl.tuning.importances import measure_importances
 
 STUDY = f"agsgtl/{PAIR}/3"
 
@@ -51,7 +52,7 @@ def write_study(
 
 @pytest.mark.parametrize("evaluator", ["ped_anova", "fanova"])
 def test_what_decides_the_score_is_what_matters(tmp_path: Path, evaluator: str) -> None:
-    found = hyperparameter_importances([write_study(tmp_path / "demo", 40)], evaluator)  # type: ignore[arg-type]
+    found = measure_importances(collect([write_study(tmp_path / "demo", 40)]), evaluator)  # type: ignore[arg-type]
     weights = found.set_index("path")["importance"]
     assert weights["loss.entropy"] > 0.8
     assert weights.sum() == pytest.approx(1)
@@ -63,7 +64,7 @@ def test_what_decides_the_score_is_what_matters(tmp_path: Path, evaluator: str) 
 def test_a_study_whose_trials_all_score_the_same_has_none_and_is_named(
     tmp_path: Path, recwarn: pytest.WarningsRecorder, evaluator: Literal["ped_anova", "fanova"]
 ) -> None:
-    found = hyperparameter_importances([write_study(tmp_path / "demo", 20, score=lambda _: 1.0)], evaluator)
+    found = measure_importances(collect([write_study(tmp_path / "demo", 20, score=lambda _: 1.0)]), evaluator)
     assert found.empty
     assert not recwarn.list
     (gap,) = importance_gaps(found, [STUDY])
@@ -73,12 +74,12 @@ def test_a_study_whose_trials_all_score_the_same_has_none_and_is_named(
 def test_a_study_whose_best_trials_do_not_stand_out_has_none(tmp_path: Path) -> None:
     score = {True: 1.0, False: 0.9}
     study = write_study(tmp_path / "demo", 20, score=lambda entropy: score[entropy > 0.97])
-    assert hyperparameter_importances([study]).empty
+    assert measure_importances(collect([study])).empty
 
 
 def test_a_large_study_is_measured_on_a_part_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importances, "MOST_TRIALS", 30)
-    found = hyperparameter_importances([write_study(tmp_path / "demo", 60)])
+    found = measure_importances(collect([write_study(tmp_path / "demo", 60)]))
     assert found["importance"][found["path"] == "loss.entropy"].item() > 0.8
     assert set(found["trials"]) == {60}
     assert set(found["measured"]) == {30}
@@ -87,11 +88,11 @@ def test_a_large_study_is_measured_on_a_part_and_says_so(tmp_path: Path, monkeyp
 
 
 def test_few_trials_say_nothing(tmp_path: Path) -> None:
-    assert hyperparameter_importances([write_study(tmp_path / "demo", 12, failed=5)]).empty
+    assert measure_importances(collect([write_study(tmp_path / "demo", 12, failed=5)])).empty
 
 
 def test_importances_are_pooled_with_their_spread(tmp_path: Path) -> None:
-    one = hyperparameter_importances([write_study(tmp_path / "demo", 40)])
+    one = measure_importances(collect([write_study(tmp_path / "demo", 40)]))
     two = one.assign(study="agsgtl/toy/b_to_a/3", importance=[0.6, 0.4])
     pooled = pooled_importances(pd.concat([one, two])).set_index("path")
     first = one.set_index("path")["importance"].iloc[0]
