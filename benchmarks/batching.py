@@ -14,7 +14,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +21,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from agsgtl.config import configure
-from agsgtl.models.networks import Discriminator, ShallowBody, build_discriminator, placed
-
-Network = TypeVar("Network", bound=nn.Module)
+from agsgtl.models.networks import Discriminator, Network, ShallowBody, build_discriminator, placed
 
 SEEDS = 2
 CLASSES = 6

@@ -9,17 +9,14 @@ unlabelled terms and early stopping are left out: the authors have none in an ep
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from agsgtl.config import Config
-from agsgtl.models.networks import Discriminator, Segmenter
+from agsgtl.models.networks import Discriminator, Network, Segmenter
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
-
-Network = TypeVar("Network", bound=nn.Module)
 
 IGNORED = -100
 
@@ -93,12 +90,12 @@ class NaiveAdversarialTraining:
         return self.discriminator.attention(logits) if self.config.attention.discriminator else logits  # type: ignore[no-any-return]
 
 
-def _contiguous(network: Network) -> Network:
-    return network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
-
-
 def dense(labelled: LabelledPixels, cube: Tensor) -> Tensor:
     """A label image (1, H, W) of classes from 0, `IGNORED` where there is no label."""
     image = torch.full((cube.shape[-2] * cube.shape[-1],), IGNORED, device=cube.device)
     image[labelled.pixels] = labelled.labels
     return image.reshape(1, *cube.shape[-2:])
+
+
+def _contiguous(network: Network) -> Network:
+    return network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]

@@ -180,7 +180,7 @@ def _oracle(rows: Sequence[Row]) -> Iterable[str]:
 
 
 def _sentence(text: str) -> str:
-    """A remark as an experiment stores it, as a sentence of the note."""
+    """A warning as an experiment stores it, with or without a capital and a full stop, as a sentence."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 

@@ -1,4 +1,4 @@
-"""The ledger's studies as Optuna trials again: for optuna-dashboard and for importances; the ledger is only read."""
+"""The ledger's studies as Optuna trials again, for optuna-dashboard; the ledger is only read."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from agsgtl.cli import main
 from agsgtl.config import Config
 from agsgtl.data.pairing import DomainPair
 from agsgtl.reporting.record import Reason, Record
+from agsgtl.reporting.statviews import NO_IMPORTANCES
 from agsgtl.trial import Place, Setup, failed_record, make_ask
 
 
@@ -248,6 +249,22 @@ def test_an_option_that_a_view_takes_is_used(
 ) -> None:
     assert end_of(monkeypatch, "table", str(results), "--view", view, *options) == 0
     assert shown in capsys.readouterr().out
+
+
+def test_the_evaluator_measures_the_importances(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = mock.Mock(return_value=NO_IMPORTANCES)
+    monkeypatch.setattr("agsgtl.tuning.importances.measure_importances", measure)
+    assert end_of(monkeypatch, "table", str(results), "--view", "importances", "--evaluator", "fanova") == 0
+    assert measure.call_args.kwargs == {"evaluator": "fanova"}
+
+
+def test_an_unknown_evaluator_is_named(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert end_of(monkeypatch, "table", str(results), "--view", "importances", "--evaluator", "fanove") == 1
+    assert capsys.readouterr().err.startswith(
+        "agsgtl: --evaluator fanove: measures no importance; did you mean 'fanova'"
+    )
 
 
 def test_an_unknown_view_is_named_before_its_options(

@@ -139,11 +139,11 @@ def test_unequal_seed_sets_are_cautioned_about(tmp_path: Path) -> None:
     assert any("unequal sets of seeds" in line for line in build_table([tmp_path / "demo"]).note)
 
 
-@pytest.mark.parametrize("stored", ["k was free with one objective", "K was free with one objective."])
+@pytest.mark.parametrize("stored", ["k was free, F1 its one objective", "K was free, F1 its one objective."])
 def test_warnings_of_the_search_stand_in_the_note_as_sentences(tmp_path: Path, stored: str) -> None:
     write_experiment(tmp_path / "demo", search={"warnings": [stored]})
     write_confirm(tmp_path / "demo", "lda", {41: 0.5})
-    assert "K was free with one objective." in build_table([tmp_path / "demo"]).note
+    assert "K was free, F1 its one objective." in build_table([tmp_path / "demo"]).note
 
 
 def test_an_oracle_row_is_the_best_trial_on_test_and_marked(tmp_path: Path) -> None:
