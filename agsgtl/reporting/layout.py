@@ -50,7 +50,10 @@ class Document:
 
 
 def lay_out(table: Table, intervals: bool = False) -> Document:
-    """The blocks of a table, one a metric, with comparisons and note; `intervals` adds each cell's 95 % interval."""
+    """The blocks of a table, one a metric, with comparisons and note.
+
+    `intervals` adds each cell's 95 % interval; oracle rows, which were picked by their score on a few seeds, get none.
+    """
     header = ("method", "tuned", *table.columns)
     blocks = [
         Block(
@@ -136,7 +139,7 @@ def _line(table: Table, metric: str, row: Row, intervals: bool) -> tuple[Text, .
     found = [(table.cells[metric, row, c], table.marks.get((metric, row, c), frozenset())) for c in table.columns]
     return (
         *words(row.name, tuned_text(row)),
-        *(Text(cell_text(cell, intervals), marks, cell.state) for cell, marks in found),
+        *(Text(cell_text(cell, intervals and not row.oracle), marks, cell.state) for cell, marks in found),
     )
 
 

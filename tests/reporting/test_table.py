@@ -158,6 +158,8 @@ def test_an_oracle_row_is_the_best_trial_on_test_and_marked(tmp_path: Path) -> N
     assert found.mean == pytest.approx(0.72)
     assert cell(table, "agsgtl, oracle choice (search seeds)", AVERAGE).state == "absent"
     assert any("not a result of selection" in line for line in table.note)
+    (block, *_) = lay_out(table, intervals=True).blocks
+    assert not any("[" in text.text for line in block.lines if "oracle" in line[0].text for text in line)
 
 
 def test_several_initialisations_of_a_seed_are_one_value(tmp_path: Path) -> None:
