@@ -199,7 +199,8 @@ def _draw_curves(records: pd.DataFrame, title: str) -> Figure:
     first = records.head(_MOST_CURVES)
     curves = {str(record["number"]): TrialFolder(_folder(record)).progress() for _, record in first.iterrows()}
     kept = {str(r["number"]): int(r["epoch"]) for _, r in records.iterrows() if pd.notna(r["epoch"])}
-    return plot_learning_curves(curves, kept, title)
+    shown = f", {len(first)} of {len(records)} seeds" if len(first) < len(records) else ""
+    return plot_learning_curves(curves, kept, title + shown)
 
 
 def _weights_of(importances: pd.DataFrame | None, study: str) -> pd.Series[Any]:

@@ -138,7 +138,7 @@ def plot_learning_curves(
         at = dict(points).get(kept.get(name, -1))
         if at is not None:
             axis.plot(kept[name], at, "o", color=colour_of(index), fillstyle="none", markersize=7, markeredgewidth=1.2)
-    axis.set(xlabel="epoch (ring: the one kept)", ylabel="selection score of the kept epoch", title=fold_title(title))
+    axis.set(xlabel="epoch (ring: the one kept)", ylabel="score of the kept epoch", title=fold_title(title))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(title="seed", title_fontsize=7, loc="outside lower center", ncols=6, columnspacing=1.0)
     return figure

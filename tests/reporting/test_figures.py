@@ -99,6 +99,17 @@ def test_learning_curves_ring_the_kept_epoch() -> None:
     assert [line.get_xydata().tolist() for line in axis.get_lines()][1] == [[2.0, 0.2]]
 
 
+@pytest.mark.parametrize(("seeds", "said"), [(9, ", 8 of 9 seeds"), (8, "")])
+def test_curves_say_how_many_of_the_seeds_they_show(tmp_path: Path, seeds: int, said: str) -> None:
+    write_confirm(tmp_path / "demo", "agsgtl", dict.fromkeys(range(41, 41 + seeds), 0.5))
+    for record in (tmp_path / "demo").rglob("record.json"):
+        record.with_name("progress.jsonl").write_text('{"epoch": 1, "score": 0.5}\n')
+    confirmed = read_confirmed([tmp_path / "demo"])
+    pictures = dict(draw_all(confirmed.frame, confirmed, None, [].append))
+    (axis,) = pictures[slug(f"curves_agsgtl_{PAIR}")].axes
+    assert axis.get_title().replace("\n", " ") == f"agsgtl, {PAIR}{said}"
+
+
 def test_errors_and_false_colours_are_right() -> None:
     rng = np.random.default_rng(0)
     cube, truth = rng.random((6, 5, 20)), np.zeros((6, 5), np.uint8)
