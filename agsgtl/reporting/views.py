@@ -29,7 +29,6 @@ from agsgtl.reporting.statviews import (
 )
 from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.table import build_table, known_metric
-from agsgtl.reporting.tidy import collect
 from agsgtl.reporting.trialcounts import trial_tables
 from agsgtl.reporting.vaultlog import read_openings
 
@@ -66,7 +65,7 @@ def build_view(
         frame = stored_frame(results)
         return importance_tables(measure(frame) if measure else NO_IMPORTANCES, search_studies(frame))
     if view in FROM_RECORDS:
-        return FROM_RECORDS[view](collect(results))
+        return FROM_RECORDS[view](stored_frame(results))
     confirmed, chosen = read_confirmed(results), known_metric(metric or "macro_f1")
     if view in ("ablation", "comparisons"):
         return (ablation_table if view == "ablation" else comparison_tables)(confirmed, chosen, reference)
