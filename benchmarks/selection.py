@@ -18,8 +18,7 @@ pixels a class, or no label at all.
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -108,7 +107,7 @@ def _scores(segmenter: Segmenter, cube: Tensor, validation: LabelledPixels, rest
     }
 
 
-def judged_rules(trials: pd.DataFrame) -> pd.DataFrame:
+def judged_rules(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     """Per rule: Spearman's correlation with the judge, and the regret: the best trial's worth minus the chosen one's."""
     best = trials[JUDGE].max()
     return pd.DataFrame(
@@ -117,29 +116,36 @@ def judged_rules(trials: pd.DataFrame) -> pd.DataFrame:
                 "correlation": spearmanr(trials[rule], trials[JUDGE]).statistic,
                 "regret": best - trials[JUDGE].iloc[int(trials[rule].argmax())],
             }
-            for rule in RULES
+            for rule in rules
         }
     ).T
 
 
+def print_rules(
+    results: Path, methods: Sequence[str], scored: Callable[[Path, str], pd.DataFrame], rules: Sequence[str]
+) -> None:
+    """Prints a line a rule and method, by what `scored` gives for each study: means over the pairs, and the regret on each."""
+    print("| method | rule | rank correlation | regret | regret by study |\n|---|---|---|---|---|")
+    for method in methods:
+        studies = sorted(study for study in Ledger(results).studies() if study.split("/")[0] == method)
+        if not studies:
+            raise SystemExit(f"{method}: has no study in {results}")
+        tables = [judged_rules(scored(results, study), rules) for study in studies]
+        for rule in rules:
+            of_rule = pd.DataFrame([table.loc[rule] for table in tables])
+            correlation, regret = of_rule.mean()
+            by_study = ", ".join(f"{value:.3f}" for value in of_rule["regret"])
+            print(f"| {method} | {rule} | {correlation:.2f} | {regret:.3f} | {by_study} |", flush=True)
+
+
 def main() -> None:
-    """Prints a line a rule and method: means over the pairs, and the regret on each."""
+    """Prints what each rule is worth."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("--methods", default="agsgtl,fine_tune")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    studies = Ledger(arguments.results).studies()
-    print("| method | rule | rank correlation | regret | regret by study |\n|---|---|---|---|---|")
-    for method, group in itertools.groupby(sorted(studies), key=lambda study: study.split("/")[0]):
-        if method not in arguments.methods.split(","):
-            continue
-        tables = {study: judged_rules(scored_trials(arguments.results, study)) for study in group}
-        for rule in RULES:
-            of_rule = pd.DataFrame({study: table.loc[rule] for study, table in tables.items()})
-            correlation, regret = of_rule.mean(axis=1)
-            by_study = ", ".join(f"{value:.3f}" for value in of_rule.loc["regret"])
-            print(f"| {method} | {rule} | {correlation:.2f} | {regret:.3f} | {by_study} |", flush=True)
+    print_rules(arguments.results, arguments.methods.split(","), scored_trials, RULES)
 
 
 if __name__ == "__main__":
