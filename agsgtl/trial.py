@@ -49,6 +49,7 @@ from agsgtl.training.checkpoint import Tensors
 from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
 from agsgtl.training.methods import METHODS
 from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
+from agsgtl.training.training import Training
 
 Report = dict[str, Any]
 """One epoch's line: epoch, epochs, score, best_score, best_epoch and the mean losses over the seeds."""
@@ -171,6 +172,19 @@ def source_inputs(config: Config, pair: DomainPair, seeds: Seeds) -> TrainingInp
     return training_inputs(*cubes, draw, pair.classes)
 
 
+def start_training(
+    config: Config, pair: DomainPair, method: str, inputs: TrainingInputs, seeds: Seeds, source_models: Path | None
+) -> Training:
+    """A method's training before its first epoch; a source model that it needs lies in `source_models`, or is made and kept there."""
+    source: Tensors = {}
+    if METHODS[method].needs_source_model:
+        file = None
+        if source_models is not None:
+            file = source_model_file(source_models, source_model_key(config, pair.fingerprint, seeds))
+        source = obtain_source_model(config, inputs, seeds, file).best
+    return METHODS[method].start(config, inputs, source, seeds.init)
+
+
 def ensure_source_model(config: Config, pair: DomainPair, seeds: Seeds, folder: Path) -> None:
     """Pre-trains the source model of these settings and seeds, unless it lies in `folder` already."""
     _prepare_process(config)
@@ -224,14 +238,9 @@ def _train(
 
 
 def _start_seed(config: Config, pair: DomainPair, setup: Setup, seeds: Seeds, place: Place) -> SeedRun:
-    inputs, method = source_inputs(config, pair, seeds), METHODS[setup.identity.method]
-    source: Tensors = {}
-    if method.needs_source_model:
-        file = None
-        if place.source_models is not None:
-            file = source_model_file(place.source_models, source_model_key(config, pair.fingerprint, seeds))
-        source = obtain_source_model(config, inputs, seeds, file).best
-    return SeedRun(seeds, method.start(config, inputs, source, seeds.init), config.adapt.keep)
+    inputs = source_inputs(config, pair, seeds)
+    training = start_training(config, pair, setup.identity.method, inputs, seeds, place.source_models)
+    return SeedRun(seeds, training, config.adapt.keep)
 
 
 def _report(epoch: int, epochs: int, runs: Sequence[SeedRun]) -> Report:

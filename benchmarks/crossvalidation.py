@@ -32,13 +32,12 @@ from agsgtl.config import configure
 from agsgtl.data.labels import LabelDraw, draw_labels
 from agsgtl.data.mapped import map_pair
 from agsgtl.errors import Diverged
-from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Record
 from agsgtl.seedrun import SeedRun
 from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.inputs import normalised_cubes, training_inputs
-from benchmarks.selection import JUDGE, print_rules, scored_trials
-from benchmarks.views import started
+from agsgtl.trial import start_training
+from benchmarks.selection import complete_trials, print_rules, scored_trials
 
 RULES: Final = ("one_draw", "all_draws", "cross_validation")
 WORST: Final = 0.0
@@ -74,7 +73,7 @@ def fold_scores(results: Path, record: Record) -> list[float]:
     scores = [outcome.score]
     for fold in other_folds(draw, labels.per_class, labels.validation_per_class, outcome.seeds.labels):
         inputs = training_inputs(*cubes, fold, pair.classes)
-        training = started(config, identity.method, pair, inputs, outcome.seeds, results / "pretrained")
+        training = start_training(config, pair, identity.method, inputs, outcome.seeds, results / "pretrained")
         run = SeedRun(outcome.seeds, training, keep=config.adapt.keep)
         try:
             while not run.is_finished:
@@ -88,18 +87,15 @@ def fold_scores(results: Path, record: Record) -> list[float]:
 
 def scored_by_folds(results: Path, study: str, processes: int) -> pd.DataFrame:
     """One row a complete trial of a study: its number, its score by every rule, and what it is worth."""
-    found = (folder.record() for folder in Ledger(results).trials(study))
-    records = [record for record in found if record is not None and record.status == "complete"]
+    records = [record for _, record in complete_trials(results, study)]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_prepare_process) as pool:
         folds = list(pool.map(partial(fold_scores, results), records))
-    rules = {
-        "number": [record.identity.number for record in records],
-        "one_draw": [record.outcomes[0].score for record in records],
-        "all_draws": [record.score for record in records],
-        "cross_validation": [float(np.mean(scores)) for scores in folds],
-    }
-    return pd.DataFrame(rules).merge(scored_trials(results, study)[["number", JUDGE]], on="number")
+    return scored_trials(results, study).assign(  # the same trials, in the same order
+        one_draw=[scores[0] for scores in folds],
+        all_draws=pd.Series([record.score for record in records], dtype=float),
+        cross_validation=[float(np.mean(scores)) for scores in folds],
+    )
 
 
 def _prepare_process() -> None:

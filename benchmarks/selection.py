@@ -52,14 +52,20 @@ ORIENTATIONS: Final = [
 ]
 
 
-def scored_trials(results: Path, study: str) -> pd.DataFrame:
-    """One row a complete trial of a study: its number, its score by every rule, and what it is worth."""
-    rows = []
+def complete_trials(results: Path, study: str) -> Iterator[tuple[TrialFolder, Record]]:
+    """The complete search trials of a study, in the ledger's order."""
     for folder in Ledger(results).trials(study):
         record = folder.record()
         if record is not None and record.status == "complete":
-            seeds = pd.DataFrame(_of_seeds(results, folder, record))
-            rows.append({"number": record.identity.number} | seeds.mean().to_dict())
+            yield folder, record
+
+
+def scored_trials(results: Path, study: str) -> pd.DataFrame:
+    """One row a complete trial of a study: its number, its score by every rule, and what it is worth."""
+    rows = []
+    for folder, record in complete_trials(results, study):
+        seeds = pd.DataFrame(_of_seeds(results, folder, record))
+        rows.append({"number": record.identity.number} | seeds.mean().to_dict())
     trials = pd.DataFrame(rows)
     trials["joint"] = np.mean([rankdata(trials[rule]) for rule in JOINED], axis=0)
     return trials

@@ -31,12 +31,9 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Record
 from agsgtl.seeds import Seeds
 from agsgtl.training.allocator import keep_freed_memory
-from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.methods import METHODS
-from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
-from agsgtl.training.training import Training
-from agsgtl.trial import source_inputs
-from benchmarks.selection import development_f1, rest_of_development
+from agsgtl.trial import source_inputs, start_training
+from benchmarks.selection import complete_trials, development_f1, rest_of_development
 
 VARIANTS: dict[str, dict[str, str]] = {
     "fixed": {"adapt.pooling_grid": "fixed", "adapt.discriminator_view": "fixed"},
@@ -48,9 +45,8 @@ VARIANTS: dict[str, dict[str, str]] = {
 
 def winner(results: Path, study: str) -> Record:
     """The complete trial of a study with the best selection score."""
-    records = (folder.record() for folder in Ledger(results).trials(study))
-    complete = [record for record in records if record is not None and record.status == "complete"]
-    return max(complete, key=lambda record: record.score or 0.0)
+    records = [record for _, record in complete_trials(results, study)]
+    return max(records, key=lambda record: record.score or 0.0)
 
 
 def changes(views: str, method: str) -> dict[str, str] | None:
@@ -65,7 +61,7 @@ def worth(config: Config, method: str, pair: DomainPair, seed: int, source_model
     """Macro F1 of the method, trained to its last epoch on one draw: plainly, and averaged over the grids."""
     seeds = Seeds(labels=seed, init=seed)
     inputs = source_inputs(config, pair, seeds)
-    training = started(config, method, pair, inputs, seeds, source_models)
+    training = start_training(config, pair, method, inputs, seeds, source_models)
     for epoch in range(1, training.epochs + 1):
         training.train_epoch(epoch)
     segmenter = build_segmenter(config, inputs.bands, inputs.classes, seed=0).eval()
@@ -78,16 +74,6 @@ def worth(config: Config, method: str, pair: DomainPair, seed: int, source_model
         "one grid": development_f1(_seen(segmenter, inputs.target_cube, grids[:1]), rest),
         "mean over grids": development_f1(_seen(segmenter, inputs.target_cube, grids), rest),
     }
-
-
-def started(
-    config: Config, method: str, pair: DomainPair, inputs: TrainingInputs, seeds: Seeds, source_models: Path
-) -> Training:
-    """The method's training before its first epoch; its source model lies in `source_models`, or is trained and put there."""
-    if not METHODS[method].needs_source_model:
-        return METHODS[method].start(config, inputs, {}, seeds.init)
-    file = source_model_file(source_models, source_model_key(config, pair.fingerprint, seeds))
-    return METHODS[method].start(config, inputs, obtain_source_model(config, inputs, seeds, file).best, seeds.init)
 
 
 @torch.no_grad()
