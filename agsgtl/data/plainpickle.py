@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,6 +70,19 @@ def _scalar(kind: _Dtype, content: bytes) -> Any:
     return np.frombuffer(content, kind.dtype)[0].item()
 
 
+def _lent(builder: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that does the same and ends with the file: a pickle may set attributes of what it is given.
+
+    Types need none: pickle hands what it would set to their own `__setstate__`, or they are built in.
+    """
+
+    def build(*arguments: Any) -> Any:
+        """The builder's."""
+        return builder(*arguments)
+
+    return build
+
+
 class _Finisher:
     """Puts real arrays in the place of ours; a small file that unfolds to more than `_MOST_ITEMS` items is refused."""
 
@@ -114,7 +127,8 @@ class PlainUnpickler(pickle.Unpickler):
         module = {"__builtin__": "builtins"}.get(module, module)
         if (module, name) not in self._builders:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return self._builders[module, name]
+        builder = self._builders[module, name]
+        return builder if isinstance(builder, type) else _lent(builder)
 
     def persistent_load(self, pid: Any) -> Any:
         """Refuses references to anything outside the file."""

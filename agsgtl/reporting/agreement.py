@@ -12,6 +12,11 @@ from agsgtl.reporting.statistics import bca_interval, t_interval
 Kind = Literal["mean", "sd", "interval", "other"]
 """What a number of a table is of its cell; of `other`, nothing that could be compared."""
 
+SIGN = r"(?:(?<![^\s(\[])[-−])?"
+"""A minus that belongs to the number behind it: none between two words or numbers."""
+SPREAD = r"(?:\s*±\s*(\d+\.\d+))?(\s*%)?"
+"""What may stand behind a number: its spread, and its percent sign."""
+
 
 def agrees(found: re.Match[str], cell: Cell, kind: Kind) -> bool:
     """Whether a printed number is this cell's: its groups are a mean, its spread and its percent sign; an sd; or two ends."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agsgtl.errors import UserError
-from agsgtl.reporting.agreement import Kind, agrees, as_printed
+from agsgtl.reporting.agreement import SIGN, SPREAD, Kind, agrees, as_printed
 from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.confirmed import Confirmed, read_confirmed
 from agsgtl.reporting.prose import Names
@@ -30,7 +30,7 @@ Named = TypeVar("Named")
 _LONG_FORM: Mapping[str, Kind] = {"mean": "mean", "sd": "sd", "95tinterval": "interval", "95bcainterval": "interval"}
 """What a column of a table in long form holds, by its heading."""
 
-_NUMBER = re.compile(r"(?<![\w.])((?:(?<![^\s(\[])[-−])?\d{1,3}\.\d+)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.]*\w)")
+_NUMBER = re.compile(rf"(?<![\w.])({SIGN}\d{{1,3}}\.\d+){SPREAD}(?![\w.]*\w)")
 _IN_BRACKETS = re.compile(r"\[\s*([-−]?\d+\.\d+)\s*,\s*([-−]?\d+\.\d+)\s*\]")
 _DIFFERENCE = re.compile(r"(?<!\w)\+\s*\d|\d to [-+−]?\d")
 """How a cell shows that it holds a gain, or the ends of its interval."""

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agsgtl.reporting.agreement import as_number
+from agsgtl.reporting.agreement import SIGN, SPREAD, as_number
 from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.rows import Row
 
-RESULT = re.compile(
-    r"(?<![\w.,=<>/])(?<![=<>]\s)((?:(?<![^\s(\[])[-−])?\d{1,3}(?:\.\d+)?)(?:\s*±\s*(\d+\.\d+))?(\s*%)?(?![\w.,]*\w)"
-)
+RESULT = re.compile(rf"(?<![\w.,=<>/])(?<![=<>]\s)({SIGN}\d{{1,3}}(?:\.\d+)?){SPREAD}(?![\w.,]*\w)")
 """A number with its sign, its spread, its percent sign; none that follows an equals sign, like k = 10 or p = 0.5."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=[A-Z`$\[(])")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -153,6 +154,20 @@ def test_a_small_file_that_unfolds_without_end_is_refused(tmp_path: Path, monkey
         content = [content, content]
     with pytest.raises(UserError, match="unfolds to more than 1000 items"):
         load_plain(pickled(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "name", ["_codecs encode", "numpy._core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"]
+)
+def test_a_pickle_cannot_change_what_later_ones_are_built_with(tmp_path: Path, name: str) -> None:
+    looked_up = b"c" + name.replace(" ", "\n").encode() + b"\n"
+    sets_defaults = b"(N}X\x0c\x00\x00\x00__defaults__)stb."  # BUILD with (None, {"__defaults__": ()})
+    (tmp_path / "bad.pkl").write_bytes(b"\x80\x02" + looked_up + sets_defaults)
+    with contextlib.suppress(UserError):
+        load_plain(tmp_path / "bad.pkl")
+    builder = plainpickle.PLAIN[*name.split()]
+    assert getattr(builder, "__defaults__", None) is None
+    np.testing.assert_array_equal(load_plain(pickled(tmp_path, CHOSEN, 2)), CHOSEN)
 
 
 def test_a_plain_pickle_keeps_fortran_order_and_byte_order(tmp_path: Path) -> None:
