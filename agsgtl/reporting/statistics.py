@@ -114,27 +114,24 @@ def compare_paired(a: Mapping[int, float], b: Mapping[int, float]) -> PairedTest
 
 
 def compare_over_pairs(a: Sequence[Mapping[int, float]], b: Sequence[Mapping[int, float]]) -> PairedTest | None:
-    """A against B over pairs of scenes, stratified: pairs weigh the same, a seed's sign flips in all pairs at once.
+    """A against B over pairs of scenes: a seed's difference is its mean over the pairs, over the seeds that all of them have.
 
     Under the null hypothesis a seed's two results may be swapped. One sign a seed, not one a (seed, pair), stays exact
-    where a seed's pairs depend on each other, as pairs cut from one cube do.
+    where a seed's pairs depend on each other, as pairs cut from one cube do. A seed that lacks one pair would be a mean of
+    others, whose spread is not the seeds': it is left out, as the average of a row leaves it out.
 
     Args:
         a: by pair, the values of A by seed.
         b: the same pairs in the same order, the values of B by seed.
 
     Returns:
-        None where a pair has no seed that both methods have.
+        None where no seed has every pair on both sides.
     """
-    weights: dict[int, float] = {}
-    for of_a, of_b in zip(a, b, strict=True):
-        seeds = sorted(of_a.keys() & of_b.keys())
-        if not seeds:
-            return None
-        for seed in seeds:
-            share = (of_a[seed] - of_b[seed]) / (len(seeds) * len(a))
-            weights[seed] = weights.get(seed, 0.0) + share
-    differences = np.array([weights[seed] for seed in sorted(weights)]) * len(weights)
+    pairs = list(zip(a, b, strict=True))
+    seeds = sorted(set.intersection(*(set(of_a.keys() & of_b.keys()) for of_a, of_b in pairs)))
+    if not seeds:
+        return None
+    differences = np.array([np.mean([of_a[seed] - of_b[seed] for of_a, of_b in pairs]) for seed in seeds])
     return PairedTest(tuple(differences.tolist()), sign_flip_p(differences))
 
 

@@ -96,13 +96,15 @@ def test_over_pairs_a_seed_flips_in_all_pairs_at_once() -> None:
     assert found.smallest_p == 0.5
 
 
-def test_over_pairs_every_pair_weighs_the_same_whatever_its_seeds() -> None:
-    # Pair 1: mean difference .1 over two seeds; pair 2: .3 over one. Their average is .2.
-    a, b = [{1: 0.6, 2: 0.6}, {3: 0.8}], [{1: 0.5, 2: 0.5}, {3: 0.5}]
+def test_over_pairs_a_seed_that_failed_on_one_is_left_out_of_all() -> None:
+    """The gain is .1 and .3 on every seed: no spread, whichever run is missing, so no interval of its own and no g."""
+    a = [{1: 0.6, 2: 0.6, 3: 0.6}, {1: 0.8, 2: 0.8}]
+    b = [{1: 0.5, 2: 0.5, 3: 0.5}, {1: 0.5, 2: 0.5, 3: 0.5}]
     found = statistics.compare_over_pairs(a, b)
     assert found is not None
-    assert found.difference == pytest.approx(0.2)
-    assert found.n == 3
+    assert found.differences == pytest.approx((0.2, 0.2))
+    assert found.effect is None
+    assert statistics.compare_over_pairs([{1: 0.6}, {2: 0.8}], [{1: 0.5}, {2: 0.5}]) is None
 
 
 def test_hedges_g_by_hand() -> None:
