@@ -13,7 +13,7 @@ from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.tidy import split_by
 
 FULL_EPOCHS = 200
-"""The authors' count of epochs, of pre-training and (Houston) of adaptation; fewer is said in the row's name."""
+"""The authors' count of epochs, of pre-training and (Houston) of adaptation; any other is said in the row's name."""
 
 KEYS = ["method", "per_class", "tag"]
 _SAME = ("settings", "pair_fingerprint")
@@ -166,20 +166,18 @@ def _row(key: tuple[str, int, str], group: pd.DataFrame | None, several_k: bool)
 
 
 def _schedule(method: str, group: pd.DataFrame) -> str:
-    """What is shorter than the authors' schedule, where all cells of the row share it."""
-    text = ""
+    """The counts of epochs that are not the authors' on Houston."""
     reads = READS.get(method, frozenset(HYPERPARAMETERS))
-    if "adapt.epochs" in reads:
-        text += _short(group["adapt.epochs"], "epochs")
-    if "pretrain.epochs" in reads:
-        text += _short(group["pretrain.epochs"], "pre-training epochs")
-    return text
+    units = {"adapt.epochs": "epochs", "pretrain.epochs": "pre-training epochs"}
+    return "".join(_epochs(group[path], unit) for path, unit in units.items() if path in reads)
 
 
-def _short(epochs: pd.Series, unit: str) -> str:
-    values = set(epochs.dropna())
-    fixed = values.pop() if len(values) == 1 else FULL_EPOCHS
-    return f", {fixed} {unit}" if fixed < FULL_EPOCHS else ""
+def _epochs(epochs: pd.Series, unit: str) -> str:
+    """One count, or from the lowest to the highest where cells differ, so that no short one hides among them."""
+    counts = sorted(set(epochs.dropna()))
+    if counts in ([], [FULL_EPOCHS]):
+        return ""
+    return f", {counts[0]} to {counts[-1]} {unit}" if len(counts) > 1 else f", {counts[0]} {unit}"
 
 
 def _rank(method: str) -> int:

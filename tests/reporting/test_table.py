@@ -83,7 +83,7 @@ def test_unscored_and_search_records_never_enter_a_cell(tmp_path: Path) -> None:
     assert cell(build_table([folder]), "agsgtl", PAIR).values == {41: 0.5}
 
 
-def test_a_short_schedule_is_in_the_name(tmp_path: Path) -> None:
+def test_a_schedule_other_than_houstons_is_in_the_name(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     short = {"adapt.epochs": 25, "pretrain.epochs": 50}
     for method in ("source_only", "target_only", "lda", "paper"):
@@ -95,7 +95,7 @@ def test_a_short_schedule_is_in_the_name(tmp_path: Path) -> None:
         "target_only, 25 epochs",
         "lda",
         "paper, 25 epochs, 50 pre-training epochs",
-        "agsgtl",
+        "agsgtl, 25 to 30 epochs",
     ]
 
 
@@ -224,7 +224,7 @@ def test_two_experiments_on_other_pairs_with_other_settings_are_two_rows(tmp_pat
         write_confirm(tmp_path / name, "agsgtl", {41: 0.5}, pair, config={"adapt.epochs": epochs})
         write_confirm(tmp_path / name, "paper", {41: 0.5}, pair, config={"adapt.epochs": epochs})  # its authors' choice
     table = build_table([tmp_path / "one", tmp_path / "two"])
-    assert names(table) == ["paper", "agsgtl (one), 40 epochs", "agsgtl (two), 60 epochs"]
+    assert names(table) == ["paper, 40 to 60 epochs", "agsgtl (one), 40 epochs", "agsgtl (two), 60 epochs"]
 
 
 def test_one_pair_with_two_test_pools_is_refused(tmp_path: Path) -> None:

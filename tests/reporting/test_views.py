@@ -290,7 +290,7 @@ def test_a_named_method_with_a_failed_seed_is_compared_over_the_others_and_gaps_
         (PAIR, "lda", "2"),
         (PAIR, "paper", "0"),
         ("toy/other", "lda", "3"),
-        ("average", "lda", "3"),
+        ("average", "lda", "2"),
     ]
     assert found.lists[0].lines[1:] == (
         "Not compared, toy/other: paper (not planned).",
