@@ -129,6 +129,7 @@ def write_confirm(
     trials: int | None = None,
     init: int = 0,
     fingerprint: str = "0123456789abcdef",
+    notes: tuple[str, ...] = (),
 ) -> None:
     """Confirmations of one method on one pair: by seed the macro F1 on test, None (unscored) or a reason of failure.
 
@@ -146,6 +147,7 @@ def write_confirm(
         failed = value if isinstance(value, str) else None
         status: Status = "failed" if failed else "complete"
         ask, record = make_record(identity, seeds, 0.7, config, status, failed, origin, fingerprint)
+        record = record.model_copy(update={"pair_notes": notes})
         write_run(ledger.folder(identity), ask, record, [value] if isinstance(value, float) else ())
 
 

@@ -65,6 +65,11 @@ network family; `models.reach` computes them from the networks, and a test compa
 """
 
 
+TEST_POOL = "test pool: "
+"""What the note of a pair on its test pool begins with; a pool drawn at random has none."""
+BY_DRAW = f"{TEST_POOL}every labelled pixel that a run does not draw (authors)"
+
+
 @dataclass(frozen=True, eq=False)
 class Pools:
     """The target's labels in two disjoint images, and a note on how they were parted. Only `pairing` and `vault` may hold one.
@@ -116,9 +121,7 @@ def split_pools(
         UserError: a class would be left without enough pixels on one side, or the index file is wrong; it is named.
     """
     if rule.split == "authors":
-        return Pools(
-            labels, np.zeros_like(labels), "test pool: every labelled pixel that a run does not draw (authors)"
-        )
+        return Pools(labels, np.zeros_like(labels), BY_DRAW)
     if rule.split == "fixed" and index_file is not None:
         return _fixed_pools(labels, class_names, index_file, origin)
     if rule.split == "blocks":
@@ -145,7 +148,7 @@ def _fixed_pools(labels: LabelImage, class_names: Sequence[str], file: Path, ori
     chosen = np.zeros(labels.shape, bool)
     chosen.flat[read_index_file(file, labels.shape)] = True
     test = np.where(chosen, labels, 0).astype(np.uint8)
-    pools = Pools(_without(labels, test), test, f"test pool: {np.count_nonzero(test)} pixels of an index file (fixed)")
+    pools = Pools(_without(labels, test), test, f"{TEST_POOL}{np.count_nonzero(test)} pixels of an index file (fixed)")
     for index, name in enumerate(class_names, start=1):
         for side, image in (("test", pools.test), ("development", pools.development)):
             if not np.any(image == index):
@@ -173,7 +176,7 @@ def _block_pools(labels: LabelImage, class_names: Sequence[str], rule: TestPoolR
                 "out, lower test_pool.minimum, or use `split: random`"
             )
     dropped = int(np.count_nonzero(labels) - np.count_nonzero(parted.test) - np.count_nonzero(parted.development))
-    note = f"test pool: blocks more than {buffer} pixels from any development pixel; {dropped} labelled pixels between are unused"
+    note = f"{TEST_POOL}blocks more than {buffer} pixels from any development pixel; {dropped} labelled pixels between are unused"
     return Pools(parted.development, parted.test, note)
 
 

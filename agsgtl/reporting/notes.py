@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from agsgtl.data.pools import BY_DRAW, TEST_POOL
 from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Table, p_text
 from agsgtl.reporting.confirmed import Confirmed
 from agsgtl.reporting.marks import ALPHA, complete_means, not_ranked, same_count
@@ -13,14 +14,21 @@ from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.rows import Row
 from agsgtl.reporting.statistics import Ranks, rank_methods
 from agsgtl.reporting.statviews import DEPENDENT_PAIRS
+from agsgtl.reporting.tidy import BETWEEN_NOTES
 from agsgtl.reporting.vaultlog import Looks
+
+_AT_RANDOM = (
+    f"{TEST_POOL}pixels drawn at random, which lie among pixels that may train: optimistic for areas without labels"
+)
+"""What is said of a pair whose records say nothing of its test pool."""
 
 
 def write_note(table: Table, confirmed: Confirmed, looks: Sequence[Looks]) -> tuple[str, ...]:
     """The sentences of the note; the same records give the same sentences, whatever the order of folders."""
     records, plans = confirmed.records, confirmed.plans
     return (
-        _seeds(table.cells),
+        _seeds(table.cells, records),
+        *_pools(records),
         *_labels(records),
         *_tuning(table.rows, plans),
         *_selection(records),
@@ -36,12 +44,30 @@ def write_note(table: Table, confirmed: Confirmed, looks: Sequence[Looks]) -> tu
     )
 
 
-def _seeds(cells: Mapping[tuple[str, Row, str], Cell]) -> str:
+def _seeds(cells: Mapping[tuple[str, Row, str], Cell], records: pd.DataFrame) -> str:
+    pool = (
+        "each run's test pixels"
+        if records["pair_notes"].str.contains(BY_DRAW, regex=False).any()
+        else "the fixed test pool"
+    )
     counts = sorted({cell.n for (_, row, _), cell in cells.items() if cell.n and not row.oracle})
     if not counts:
         return "No confirmed record has test scores yet."
-    text = f"Percent on the fixed test pool, mean ± sd (ddof 1) over n = {_join(counts, 'or')} confirmation seeds"
+    text = f"Percent on {pool}, mean ± sd (ddof 1) over n = {_join(counts, 'or')} confirmation seeds"
     return text + ("; a cell of n = 1 has no sd." if 1 in counts else ".")
+
+
+def _pools(records: pd.DataFrame) -> Iterable[str]:
+    """How the pairs were made, and above all how their test pixels were chosen: what the numbers can be believed for."""
+    made = records[records["status"] == "complete"].drop_duplicates(["pair", "pair_notes"])
+    pairs_of = dict[str, set[str]]()
+    for pair, notes in made[["pair", "pair_notes"]].itertuples(index=False):
+        told = notes.split(BETWEEN_NOTES) if pd.notna(notes) else []
+        for note in told if any(note.startswith(TEST_POOL) for note in told) else [*told, _AT_RANDOM]:
+            pairs_of.setdefault(note, set()).add(pair)
+    for note, pairs in sorted(pairs_of.items()):
+        of_some = f" ({_join(sorted(pairs), 'and')})" if pairs < set(made["pair"]) else ""
+        yield _sentence(note + of_some)
 
 
 def _labels(records: pd.DataFrame) -> Iterable[str]:

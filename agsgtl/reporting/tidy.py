@@ -20,6 +20,8 @@ from agsgtl.reporting.ledger import OWN_FOLDERS, without_garbage_collection
 from agsgtl.reporting.record import SCHEMA_VERSION, Record, Scores, ScoresFile, SeedOutcome, read_document
 
 METRICS = ("macro_f1", "balanced_accuracy", "mean_iou", "overall_accuracy", "kappa")
+BETWEEN_NOTES = " | "
+"""What stands between the notes of a pair in one cell."""
 IDENTITY = ["experiment", "kind", "method", "pair", "per_class", "number", "init"]
 
 _TEXTS = [
@@ -33,6 +35,7 @@ _TEXTS = [
     "select",
     "config_hash",
     "pair_fingerprint",
+    "pair_notes",
 ]
 _TEXTS += ["origin_study", "device", "host", "results", "record"]
 _INTEGERS = [
@@ -188,6 +191,7 @@ def _read_chunk(names: Sequence[str], results: Path) -> pd.DataFrame:
         **_columns([record.origin for record in records], _OF_ORIGIN),
         **_keyed([record.config for record in records]),
         "validation_per_class": [record.config.get("labels.validation_per_class") for record in records],
+        "pair_notes": [BETWEEN_NOTES.join(record.pair_notes) or None for record in records],
         **_keyed([record.versions for record in records], "version:"),
     }
     own = {

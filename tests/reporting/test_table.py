@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic import PAIR, write_confirm, write_experiment, write_ledger, write_search
 
+from agsgtl.data.pools import BY_DRAW, TEST_POOL
 from agsgtl.errors import UserError
 from agsgtl.reporting.cells import AVERAGE, Cell, Table
 from agsgtl.reporting.layout import lay_out
@@ -137,6 +138,29 @@ def test_unequal_seed_sets_are_cautioned_about(tmp_path: Path) -> None:
     write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.6})
     write_confirm(tmp_path / "demo", "paper", {41: 0.5, 61: 0.6})
     assert any("unequal sets of seeds" in line for line in build_table([tmp_path / "demo"]).note)
+
+
+def test_the_note_says_how_test_pixels_were_chosen_and_how_a_pair_was_made(tmp_path: Path) -> None:
+    matched = "bands matched by wavelength"
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5}, notes=(matched, f"{TEST_POOL}blocks; 30 pixels unused"))
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5}, OTHER, notes=(matched,))
+    note = build_table([tmp_path / "demo"]).note
+    assert note[0].startswith("Percent on the fixed test pool, ")
+    random = (
+        "Test pool: pixels drawn at random, which lie among pixels that may train: optimistic for areas without labels"
+    )
+    assert note[1:4] == (
+        "Bands matched by wavelength.",
+        f"Test pool: blocks; 30 pixels unused ({PAIR}).",
+        f"{random} ({OTHER}).",
+    )
+
+
+def test_a_pool_of_what_runs_do_not_draw_is_called_no_fixed_one(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5}, notes=(BY_DRAW,))
+    note = build_table([tmp_path / "demo"]).note
+    assert note[0].startswith("Percent on each run's test pixels, ")
+    assert note[1] == "Test pool: every labelled pixel that a run does not draw (authors)."
 
 
 @pytest.mark.parametrize("stored", ["k was free, F1 its one objective", "K was free, F1 its one objective."])
