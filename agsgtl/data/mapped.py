@@ -105,6 +105,20 @@ def map_pair(folder: Path, name: str) -> DomainPair:
     )
 
 
+def has_target_of(folder: Path, name: str, pair: DomainPair) -> bool:
+    """Whether the pair `name` that was unpacked there is tested on this pair's target crop, whatever it is called.
+
+    Not to be told, and so false, of a folder that was packed without its pairs.
+    """
+    path = _pair_path(folder, name)
+    if not path.is_file():
+        return False
+    with np.load(path, allow_pickle=False) as archive:
+        checksum, rows, columns = json.loads(str(archive["description"]))["parts"][1]
+    part = _part(pair.target_cube, pair.target_part)
+    return (checksum, tuple(rows), tuple(columns)) == (part.checksum, part.rows, part.columns)
+
+
 def _as_json(place: Georeference | None) -> list[Any] | None:
     return None if place is None else [place.crs, list(place.transform)]
 

@@ -180,8 +180,8 @@ def _check_whole(experiment: Experiment) -> None:
     if experiment.spaces and unsearchable:
         raise UserError(
             f"{origin}: {', '.join(unsearchable)}: with `split: authors` every pixel that a seed does not draw is a test pixel, so a "
-            "search would train on pixels that the next seed tests on; search on another split, and confirm on this one with "
-            "search.spaces: {}"
+            "search would train on pixels that the next seed tests on; confirm on this one with search.spaces: {} and with settings "
+            "under `trial:` that were chosen on other scenes"
         )
     _check_selection(experiment)
     _check_label_counts(experiment)
@@ -193,7 +193,8 @@ def _check_whole(experiment: Experiment) -> None:
         for count in experiment.label_counts(name)
         if name not in experiment.spaces and count is not None
     ]
-    require_winners(experiment.winners, cells, f"{origin}: confirm.winners: {file.confirm.winners}")
+    fingerprints = {name: pair.fingerprint for name, pair in experiment.pairs.items()}
+    require_winners(experiment.winners, cells, fingerprints, f"{origin}: confirm.winners: {file.confirm.winners}")
     for name, pair, count in cells:
         config = experiment.base_config(name, count, pair)
         experiment.pairs[pair].require_reach(config.model.family, origin)

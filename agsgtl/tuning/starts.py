@@ -13,6 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from agsgtl.config import Value, hyperparameter
+from agsgtl.data.mapped import has_target_of
+from agsgtl.data.pairing import DomainPair
 from agsgtl.durable import write_once
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
@@ -66,7 +68,9 @@ def enqueued(entries: Sequence[Mapping[str, Value]], space: SearchSpace) -> list
     ]
 
 
-def remembered_transfer(file: Path, other: Path, study: tuple[str, str], space: SearchSpace, count: int) -> list[Start]:
+def remembered_transfer(
+    file: Path, other: Path, study: tuple[str, DomainPair], space: SearchSpace, count: int
+) -> list[Start]:
     """The starts in `file`, or, where it does not exist yet, those of `transferred`, which it then holds.
 
     Raises:
@@ -77,7 +81,7 @@ def remembered_transfer(file: Path, other: Path, study: tuple[str, str], space: 
     return list(read_document(_Starts, file).starts)
 
 
-def transferred(other: Path, method: str, pair: str, space: SearchSpace, count: int) -> list[Start]:
+def transferred(other: Path, method: str, pair: DomainPair, space: SearchSpace, count: int) -> list[Start]:
     """The best settings of a method's studies on other pairs: the best of each study, then the second best of each.
 
     Trials are ranked by the score that their own search saw, within their study; test scores are not read. Settings that
@@ -86,7 +90,8 @@ def transferred(other: Path, method: str, pair: str, space: SearchSpace, count: 
     Args:
         other: another experiment's results folder.
         method: of the study that is to start.
-        pair: of the study that is to start, which itself gives nothing.
+        pair: of the study that is to start, which itself gives nothing, under another name or split neither: its searches
+            may have been judged on pixels that are test pixels here.
         space: of the study that is to start.
         count: how many settings at most.
 
@@ -96,7 +101,7 @@ def transferred(other: Path, method: str, pair: str, space: SearchSpace, count: 
     ledger = Ledger(other)
     if not ledger.experiment_file.exists():
         raise UserError(f"search.warm_start: {other} holds no experiment.yaml; name a folder that `agsgtl sweep` wrote")
-    studies = [name for name in ledger.studies() if name.startswith(f"{method}/") and _pair_of(name) != pair]
+    studies = [name for name in ledger.studies() if name.startswith(f"{method}/") and not _is_of(ledger, name, pair)]
     ranked = zip_longest(*(_ranked(ledger, name) for name in studies))
     starts: list[Start] = []
     for name, record in (entry for entry in chain.from_iterable(ranked) if entry):
@@ -116,5 +121,9 @@ def _ranked(ledger: Ledger, study: str) -> Iterator[tuple[str, Record]]:
     return ((study, record) for record in best_first)
 
 
-def _pair_of(study: str) -> str:
-    return "/".join(study.split("/")[1:-1])
+def _is_of(ledger: Ledger, study: str, pair: DomainPair) -> bool:
+    """Whether a study was a search on this pair: by its name, by its data, or by the target that it is tested on."""
+    name = "/".join(study.split("/")[1:-1])
+    first = next((ask for folder in ledger.trials(study) if (ask := folder.ask()) is not None), None)
+    is_same = first is not None and first.pair_fingerprint == pair.fingerprint  # a study has one
+    return name == pair.name or is_same or has_target_of(ledger.path, name, pair)

@@ -130,7 +130,7 @@ class Study:
         starts = enqueued(self.search.enqueue, self.space)
         if self.search.warm_start is None:
             return starts
-        study = (self.name.method, self.name.pair)
+        study = (self.name.method, self.pair)
         file, other = self.ledger.path / str(self.name) / "warm_start.json", Path(self.search.warm_start)
         if other.resolve() == self.ledger.path.resolve():
             raise UserError(f"search.warm_start: {other} is this experiment's own folder; name another one's")

@@ -56,17 +56,32 @@ def read_winners(results: Path, key: str) -> Winners:
     )
 
 
-def require_winners(winners: Winners, cells: Sequence[Cell], key: str) -> None:
-    """Refuses cells of tuned methods that have no winner.
+def require_winners(winners: Winners, cells: Sequence[Cell], fingerprints: Mapping[str, str], key: str) -> None:
+    """Refuses cells of tuned methods that have no winner, and winners of other data than their pair has now.
+
+    A pair that parts its labels otherwise now would be tested on pixels that the search trained on or chose by.
+
+    Args:
+        winners: of another experiment.
+        cells: what is to be confirmed.
+        fingerprints: of the pairs, by name.
+        key: the key that names the other experiment, for the error.
 
     Raises:
         UserError: names the first such cell.
     """
     for method, pair, per_class in cells:
-        if method in winners.searched and (method, pair, per_class) not in winners.chosen:
+        winner = winners.chosen.get((method, pair, per_class))
+        if winner is None and method in winners.searched:
             raise UserError(
                 f"{key}: holds no winner of {method} on {pair} with {per_class} labels a class; leave the pair out, or let "
                 "that sweep end first"
+            )
+        if winner is not None and winner.pair_fingerprint != fingerprints[pair]:
+            raise UserError(
+                f"{key}: its winner of {method} on {pair} was chosen on other data or another test pool (fingerprint "
+                f"{winner.pair_fingerprint}) than the pair has now ({fingerprints[pair]}), so that its search may have seen pixels "
+                "that are test pixels here; give the pair its files and its test_pool of then, or search anew"
             )
 
 

@@ -66,6 +66,14 @@ def test_a_pair_named_like_a_folder_of_the_ledger_is_refused(tmp_path: Path) -> 
         load_experiment(file)
 
 
+def test_a_search_where_every_draw_has_its_own_test_pool_is_refused(tmp_path: Path) -> None:
+    file = write_experiment(tmp_path)
+    pair = tmp_path / "tiny.yaml"
+    pair.write_text(pair.read_text() + "test_pool: {split: authors}\n")
+    with pytest.raises(UserError, match="with settings under `trial:` that were chosen on other scenes"):
+        load_experiment(file)
+
+
 DEPTHWISE = {"model.family": "depthwise", "model.width": 21, "model.discriminator_width": 21}
 FAMILY = {"type": "categorical", "choices": ["shallow", "depthwise"]}
 

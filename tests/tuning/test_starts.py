@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from studies import NAME, SPACES, asks_of, end, experiment_of, run
 
+from agsgtl.data.mapped import unpack_pair
+from agsgtl.data.pairing import load_pair
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.experiment import Experiment, load_experiment
@@ -18,9 +21,9 @@ PART = {"loss.entropy": 0.9}
 
 
 def other_ledger(folder: Path, trials: int = 12, **changes: object) -> Ledger:
-    """A finished search of the same method on a pair of another name."""
+    """A finished search of the same method on another pair."""
     experiment = experiment_of(folder, search__trials=trials, search__sampler="random", **changes)
-    pair = experiment.pairs["tiny"]
+    pair = replace(experiment.pairs["tiny"], name="other", fingerprint="0123456789abcdef")
     elsewhere = Experiment(experiment.origin, experiment.file, experiment.spaces, {"other": pair}, {"other": "other"})
     ledger = Ledger(folder / "results")
     ledger.path.mkdir()
@@ -134,6 +137,24 @@ def test_own_pair_pruned_trials_and_settings_out_of_range_are_not_transferred(tm
     asks = [study.ask()[1] for _ in range(len(expected) + 1)]
     assert [ask.sampled for ask in asks[:-1]] == expected
     assert "start" not in asks[-1].sampler_attributes
+
+
+@pytest.mark.parametrize("split", ["", "test_pool: {seed: 1}\n"])
+def test_the_same_scenes_under_another_name_give_nothing(tmp_path: Path, split: str) -> None:
+    other = other_ledger(tmp_path)
+    experiment = experiment_of(tmp_path, search__warm_start=str(other.path))
+    pair = tmp_path / "renamed.yaml"
+    pair.write_text((tmp_path / "tiny.yaml").read_text().replace("name: tiny", "name: renamed") + split)
+    renamed = load_pair(str(pair))
+    assert (renamed.fingerprint == experiment.pairs["tiny"].fingerprint) is not bool(split)
+    twin = replace(experiment_of(tmp_path), pairs={"renamed": renamed}, pair_arguments={"renamed": str(pair)})
+    run(twin, other, concurrency=1, name=StudyName("agsgtl", "renamed", 3))
+    if split:
+        unpack_pair(renamed, other.path)
+    _, ask = Study(NAME, experiment, Ledger(tmp_path / "ledger"), concurrency=1).ask()
+    assert "agsgtl/other/3" in ask.sampler_attributes["start"]
+    starts = (tmp_path / "ledger" / str(NAME) / "warm_start.json").read_text()
+    assert "agsgtl/renamed" not in starts
 
 
 def test_a_wrong_folder_to_start_from_is_an_error(tmp_path: Path) -> None:

@@ -91,3 +91,14 @@ def test_a_folder_without_a_winner_is_refused_in_one_line(tmp_path: Path, exists
 def test_a_label_count_that_was_not_tuned_is_refused(tmp_path: Path, tuned: Ledger) -> None:
     with pytest.raises(UserError, match="holds no winner of agsgtl on tiny with 2 labels a class"):
         ablation(tmp_path, tuned.path, trial={**BASE, "labels.per_class": 2})
+
+
+def test_winners_of_another_test_pool_are_refused(tmp_path: Path, tuned: Ledger) -> None:
+    file = write_experiment(tmp_path, {}, confirm__winners=str(tuned.path), confirm__methods=["lda", "agsgtl"])
+    pair = tmp_path / "tiny.yaml"
+    pair.write_text(pair.read_text() + "test_pool: {seed: 1}\n")
+    with pytest.raises(UserError) as caught:
+        load_experiment(file)
+    assert "its winner of agsgtl on tiny was chosen on other data or another test pool" in str(caught.value)
+    assert "experiment.yaml: confirm.winners: " in str(caught.value)
+    assert "\n" not in str(caught.value)
