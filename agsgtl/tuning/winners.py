@@ -18,7 +18,7 @@ Cell = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Winners:
-    """The configurations that an experiment's searches chose, and which paths those searches set, by method."""
+    """The configurations that searches chose, an experiment's own or those it borrowed, and which paths they set, by method."""
 
     chosen: Mapping[Cell, Ask] = field(default_factory=dict)
     searched: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def read_winners(results: Path, key: str) -> Winners:
     plan = read_plan(results)
     return Winners(
         chosen={(ask.identity.method, ask.identity.pair, _label_count(ask)): ask for ask in tuned},
-        searched={method: plan.searched(method) for method in plan.tuned},
+        searched={method: plan.searched(method) for method in {*plan.tuned, *(ask.identity.method for ask in tuned)}},
     )
 
 

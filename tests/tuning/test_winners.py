@@ -6,6 +6,7 @@ import pytest
 from quick import QUICK
 from studies import SPACES, end, finish
 
+from agsgtl.config import configure
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.plan import read_plan
@@ -102,3 +103,24 @@ def test_winners_of_another_test_pool_are_refused(tmp_path: Path, tuned: Ledger)
     assert "its winner of agsgtl on tiny was chosen on other data or another test pool" in str(caught.value)
     assert "experiment.yaml: confirm.winners: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def borrowed(tmp_path: Path, tuned: Ledger) -> Ledger:
+    """An ablation of the tuned experiment whose winner is being confirmed."""
+    experiment, ledger = ablation(tmp_path, tuned.path, trial={**BASE, TERM: 0.0}), Ledger(tmp_path / "results" / "one")
+    resolved.write_experiment(experiment, ledger, concurrency=2, lease=0, cells=[])
+    run(experiment, ledger)
+    return ledger
+
+
+def test_borrowed_winners_can_be_borrowed_again(tmp_path: Path, tuned: Ledger, borrowed: Ledger) -> None:
+    again = ablation(tmp_path, borrowed.path, trial={**BASE, "attention.target": True})
+    won = asks_of(tuned)["agsgtl"].config
+    assert again.base_config("agsgtl", 3, "tiny") == configure({**won, TERM: 0.0, "attention.target": True}, origin="")
+    assert again.searched("agsgtl") == set(SPACES["agsgtl"]) - {TERM, "attention.target"}
+
+
+def test_a_borrowed_winner_that_is_not_there_is_no_default(tmp_path: Path, borrowed: Ledger) -> None:
+    with pytest.raises(UserError, match="holds no winner of agsgtl on tiny with 2 labels a class"):
+        ablation(tmp_path, borrowed.path, trial={**BASE, "labels.per_class": 2})
