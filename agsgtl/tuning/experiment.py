@@ -21,7 +21,7 @@ from agsgtl.training.methods import METHODS, method
 from agsgtl.tuning.experimentfile import ExperimentFile
 from agsgtl.tuning.space import SearchSpace, load_space, require_same_ranges
 from agsgtl.tuning.starts import require_fitting
-from agsgtl.tuning.winners import Winners, read_winners, require_winners
+from agsgtl.tuning.winners import Winners, read_winners, require_unseen, require_winners
 from agsgtl.yamlfile import read_yaml
 
 
@@ -195,6 +195,7 @@ def _check_whole(experiment: Experiment) -> None:
     ]
     fingerprints = {name: pair.fingerprint for name, pair in experiment.pairs.items()}
     require_winners(experiment.winners, cells, fingerprints, f"{origin}: confirm.winners: {file.confirm.winners}")
+    require_unseen(experiment.winners, file.confirm.seeds, origin)
     for name, pair, count in cells:
         config = experiment.base_config(name, count, pair)
         experiment.pairs[pair].require_reach(config.model.family, origin)

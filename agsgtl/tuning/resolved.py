@@ -129,6 +129,8 @@ def write_experiment(
     """Writes the resolved experiment; `cells` are the confirmations that are known by now, all of them where it `is_decided`."""
     content = experiment.file.model_dump(mode="json")
     content["search"]["warnings"] = list(experiment.warnings)
+    if experiment.file.confirm.winners is not None:
+        content["borrowed_seeds"] = sorted(experiment.winners.seeds)
     content |= {
         "distributions": _distributions(experiment),
         "searched": {name: sorted(experiment.searched(name)) for name in experiment.file.confirm.methods},

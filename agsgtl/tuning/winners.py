@@ -9,7 +9,7 @@ from pathlib import Path
 from agsgtl.config import Value
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
-from agsgtl.reporting.plan import read_plan
+from agsgtl.reporting.plan import Plan, read_plan
 from agsgtl.reporting.record import Ask, Origin, SelectionRule
 
 Cell = tuple[str, str, int]
@@ -18,10 +18,17 @@ Cell = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Winners:
-    """The configurations that searches chose, an experiment's own or those it borrowed, and which paths they set, by method."""
+    """What searches chose, an experiment's own or those it borrowed.
+
+    Attributes:
+        chosen: the configurations.
+        searched: which paths those searches set, by method.
+        seeds: that those searches trained on, and so judged by.
+    """
 
     chosen: Mapping[Cell, Ask] = field(default_factory=dict)
     searched: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    seeds: frozenset[int] = frozenset()
 
     def settings(self, cell: Cell) -> dict[str, Value] | None:
         """Every hyperparameter's value of the winner; None where the method was not tuned."""
@@ -40,7 +47,8 @@ def read_winners(results: Path, key: str) -> Winners:
     """The winners that a results folder has begun to confirm.
 
     Raises:
-        UserError: the folder is no experiment's, a document in it is damaged, or it confirmed no winner; `key` is named.
+        UserError: the folder is no experiment's, a document in it is damaged, it confirmed no winner, or it does not say on
+            which seeds they were chosen; `key` is named.
     """
     ledger = Ledger(results)
     if not ledger.experiment_file.exists():
@@ -53,7 +61,20 @@ def read_winners(results: Path, key: str) -> Winners:
     return Winners(
         chosen={(ask.identity.method, ask.identity.pair, _label_count(ask)): ask for ask in tuned},
         searched={method: plan.searched(method) for method in {*plan.tuned, *(ask.identity.method for ask in tuned)}},
+        seeds=_seeds_of(plan, f"{key}: {results}"),
     )
+
+
+def _seeds_of(plan: Plan, folder: str) -> frozenset[int]:
+    """The seeds that the searches behind an experiment's configurations saw, those of borrowed winners among them."""
+    search, borrowed = plan.content.get("search") or {}, plan.content.get("borrowed_seeds")
+    if plan.borrows_winners and borrowed is None:
+        raise UserError(
+            f"{folder} does not say on which seeds the winners that it borrowed were chosen, as an older version wrote it; run "
+            "`agsgtl sweep` on its experiment again, which writes that down and trains nothing anew"
+        )
+    own = [*search.get("seeds", []), *(search.get("final_seeds", []) if search.get("finalists") else [])]
+    return frozenset(own if plan.tuned else []) | frozenset(borrowed or [])
 
 
 def require_winners(winners: Winners, cells: Sequence[Cell], fingerprints: Mapping[str, str], key: str) -> None:
@@ -83,6 +104,19 @@ def require_winners(winners: Winners, cells: Sequence[Cell], fingerprints: Mappi
                 f"{winner.pair_fingerprint}) than the pair has now ({fingerprints[pair]}), so that its search may have seen pixels "
                 "that are test pixels here; give the pair its files and its test_pool of then, or search anew"
             )
+
+
+def require_unseen(winners: Winners, seeds: Sequence[int], origin: str) -> None:
+    """Refuses confirmation seeds that the winners were chosen on.
+
+    Raises:
+        UserError: names them.
+    """
+    if shared := sorted(winners.seeds & set(seeds)):
+        raise UserError(
+            f"{origin}: confirm.seeds must be seeds that no search saw, but the search behind confirm.winners saw {shared}; "
+            "choose others"
+        )
 
 
 def _label_count(ask: Ask) -> int:

@@ -124,3 +124,29 @@ def test_borrowed_winners_can_be_borrowed_again(tmp_path: Path, tuned: Ledger, b
 def test_a_borrowed_winner_that_is_not_there_is_no_default(tmp_path: Path, borrowed: Ledger) -> None:
     with pytest.raises(UserError, match="holds no winner of agsgtl on tiny with 2 labels a class"):
         ablation(tmp_path, borrowed.path, trial={**BASE, "labels.per_class": 2})
+
+
+def test_seeds_on_which_the_winners_were_chosen_are_refused(tmp_path: Path, tuned: Ledger, borrowed: Ledger) -> None:
+    for ledger in (tuned, borrowed):
+        with pytest.raises(
+            UserError, match=r"experiment\.yaml: confirm\.seeds .* behind confirm\.winners saw \[0\]"
+        ) as caught:
+            ablation(tmp_path, ledger.path, confirm__seeds=[0, 41])
+        assert "\n" not in str(caught.value)
+
+
+def test_the_seeds_of_finals_count_too(tmp_path: Path) -> None:
+    changes = {"search__finalists": 1, "search__final_seeds": [7], "confirm__methods": ["agsgtl"]}
+    experiment = load_experiment(write_experiment(tmp_path, SPACES, search__trials=2, search__seeds=[0], **changes))
+    ledger = Ledger(tmp_path / "results" / "tiny")
+    resolved.write_experiment(experiment, ledger, concurrency=2, lease=0, cells=[])
+    run(experiment, ledger)
+    with pytest.raises(UserError, match=r"behind confirm\.winners saw \[7\]"):
+        ablation(tmp_path, ledger.path, confirm__seeds=[7, 41])
+
+
+def test_an_old_folder_that_does_not_say_its_seeds_is_no_source(tmp_path: Path, borrowed: Ledger) -> None:
+    lines = borrowed.experiment_file.read_text().replace("borrowed_seeds:\n- 0\n", "")
+    borrowed.experiment_file.write_text(lines)
+    with pytest.raises(UserError, match=r"does not say on which seeds .*; run `agsgtl sweep` on its experiment again"):
+        ablation(tmp_path, borrowed.path)
