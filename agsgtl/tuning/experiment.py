@@ -19,6 +19,7 @@ from agsgtl.reporting.ledger import OWN_FOLDERS
 from agsgtl.reporting.record import READ_TARGET_LABELS
 from agsgtl.training.methods import METHODS, method
 from agsgtl.tuning.experimentfile import ExperimentFile
+from agsgtl.tuning.places import find_pair_file, find_results, find_space, lasting
 from agsgtl.tuning.space import SearchSpace, load_space, require_same_ranges
 from agsgtl.tuning.starts import require_fitting
 from agsgtl.tuning.winners import Winners, read_winners, require_unseen, require_winners
@@ -27,7 +28,10 @@ from agsgtl.yamlfile import read_yaml
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """An experiment file with everything it names: search spaces by method and pairs by name, both checked."""
+    """An experiment file with everything it names: search spaces by method and pairs by name, both checked.
+
+    `pair_arguments` are what loads each pair again, from any folder.
+    """
 
     origin: str
     file: ExperimentFile
@@ -63,6 +67,12 @@ class Experiment:
                 f"the number of labelled pixels a class was sampled as one of the hyperparameters of {', '.join(free)}, "
                 "and the search rewarded score alone: it favours many labels"
             )
+
+    @property
+    def warm_start(self) -> Path | None:
+        """The results folder of `search.warm_start`."""
+        where = self.file.search.warm_start
+        return None if where is None else find_results(Path(self.origin), where)
 
     def label_counts(self, name: str) -> tuple[int | None, ...]:
         """The k of a method's studies; None where Optuna samples it."""
@@ -126,17 +136,18 @@ def load_experiment(path: Path) -> Experiment:
     require_same_ranges(spaces.values())
     pairs, arguments = {}, {}
     for argument in file.pairs:
-        pair = load_pair(_beside(path, argument))
+        place = find_pair_file(path, argument)
+        pair = load_pair(place)
         if pair.name in pairs:
             raise UserError(f"{path}: pairs: two files are named '{pair.name}'; give each pair its own name")
         if OWN_FOLDERS & set(pair.name.split("/")):
             raise UserError(
                 f"{path}: pairs: '{pair.name}' is the name of a folder inside of results; give the pair another name"
             )
-        pairs[pair.name], arguments[pair.name] = pair, _beside(path, argument)
+        pairs[pair.name], arguments[pair.name] = pair, lasting(place)
     winners = Winners()
     if file.confirm.winners is not None:
-        winners = read_winners(Path(file.confirm.winners), f"{path}: confirm.winners")
+        winners = read_winners(find_results(path, file.confirm.winners), f"{path}: confirm.winners")
     experiment = Experiment(str(path), file, spaces, pairs, arguments, winners)
     _check_whole(experiment)
     return experiment
@@ -146,25 +157,7 @@ def _load_space(experiment: Path, name: str, where: str) -> SearchSpace:
     tuned = method(name, f"{experiment}: search.spaces")
     if tuned.is_fixed:
         raise UserError(f"{experiment}: search.spaces: '{name}' is never tuned; remove it there")
-    return load_space(_find_space(experiment, where), tuned)
-
-
-def _find_space(experiment: Path, where: str) -> Path:
-    if where.endswith((".yaml", ".yml")):
-        candidates = [experiment.parent / where, Path(where)]
-    else:
-        folders = (experiment.parent.parent / "search_spaces", Path("search_spaces"), experiment.parent)
-        candidates = [folder / f"{where}.yaml" for folder in folders]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    looked = ", ".join(str(candidate) for candidate in dict.fromkeys(candidates))
-    raise UserError(f"{experiment}: search.spaces: there is no search space '{where}'; looked for {looked}")
-
-
-def _beside(experiment: Path, pair: str) -> str:
-    beside = experiment.parent / pair
-    return str(beside) if pair.endswith((".yaml", ".yml")) and beside.is_file() else pair
+    return load_space(find_space(experiment, where), tuned)
 
 
 def _check_whole(experiment: Experiment) -> None:

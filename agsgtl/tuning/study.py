@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -128,10 +127,10 @@ class Study:
     def _starts(self) -> list[Start]:
         """What is asked first, before the sampler chooses."""
         starts = enqueued(self.search.enqueue, self.space)
-        if self.search.warm_start is None:
+        other = self.experiment.warm_start
+        if other is None:
             return starts
-        study = (self.name.method, self.pair)
-        file, other = self.ledger.path / str(self.name) / "warm_start.json", Path(self.search.warm_start)
+        study, file = (self.name.method, self.pair), self.ledger.path / str(self.name) / "warm_start.json"
         if other.resolve() == self.ledger.path.resolve():
             raise UserError(f"search.warm_start: {other} is this experiment's own folder; name another one's")
         return starts + remembered_transfer(file, other, study, self.space, self.search.warm_start_trials)

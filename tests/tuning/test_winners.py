@@ -150,3 +150,14 @@ def test_an_old_folder_that_does_not_say_its_seeds_is_no_source(tmp_path: Path, 
     borrowed.experiment_file.write_text(lines)
     with pytest.raises(UserError, match=r"does not say on which seeds .*; run `agsgtl sweep` on its experiment again"):
         ablation(tmp_path, borrowed.path)
+
+
+def test_winners_are_found_beside_the_file_and_then_in_the_current_folder(
+    tmp_path: Path, tuned: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = tuned.path.relative_to(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert ablation(tmp_path, where).winners.chosen
+    monkeypatch.chdir(tmp_path)
+    assert ablation(tmp_path / "elsewhere", where).winners.chosen
