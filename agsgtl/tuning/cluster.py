@@ -261,7 +261,7 @@ def _slots(resources: Resources, cpus: int, gpus: int) -> int:
         return slots
     raise UserError(
         f"a trial needs {resources.cpu} CPUs and {resources.gpu:g} GPUs, but there are {cpus} and {gpus}; lower `resources` "
-        "in the experiment file"
+        "in the experiment file, or go where there is more"
     )
 
 

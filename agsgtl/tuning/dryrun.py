@@ -7,53 +7,78 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from agsgtl.config import Config, configure
+from agsgtl.errors import Diverged
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.seeds import Seeds
 from agsgtl.training.methods import METHODS
 from agsgtl.trial import Place, debug_setup, run_trial
-from agsgtl.tuning.cluster import usable_cpus
+from agsgtl.tuning.cluster import local_slots
 from agsgtl.tuning.confirm import fixed_choices
 from agsgtl.tuning.experiment import Experiment, load_experiment
-from agsgtl.tuning.jobs import study_names
+from agsgtl.tuning.jobs import StudyName, study_names
 
 TIMED_EPOCHS = 3
 
 
 def describe(path: Path, results: Path) -> str:
-    """What a sweep of this file would do; nothing is written, no Ray is started.
+    """What a sweep of this file would do on this machine; nothing is written, no Ray is started.
 
     The estimate times a few epochs of each method in the middle of its search space, here and now.
 
     Raises:
-        UserError: the file is wrong.
+        UserError: the file is wrong, or not one trial fits on this machine.
     """
     experiment = load_experiment(path)
+    slots = local_slots(experiment.file.resources, torch.cuda.device_count())
     ledger = Ledger((results / experiment.file.name).resolve())
-    search, confirm = experiment.file.search, experiment.file.confirm
-    lines, core_s = [f"{experiment.file.name}: {len(study_names(experiment))} studies of {search.trials} trials"], 0.0
-    for name in study_names(experiment):
+    notes: list[str] = []
+    studies, searched_s = _describe_studies(experiment, ledger, notes)
+    confirmation, confirmed_s = _describe_confirmation(experiment, ledger, notes)
+    return "\n".join(
+        [
+            *studies,
+            confirmation,
+            *dict.fromkeys(notes),
+            f"estimate: about {(searched_s + confirmed_s) / slots / 60:.0f} min with {slots} trials at a time on this machine, from "
+            "timed epochs; pruning shortens it, and done confirmations are not taken off",
+        ]
+    )
+
+
+def _describe_studies(experiment: Experiment, ledger: Ledger, notes: list[str]) -> tuple[list[str], float]:
+    """A line a study, and the seconds that their trials and finals may still take on one slot."""
+    search, names = experiment.file.search, study_names(experiment)
+    lines, core_s = [f"{experiment.file.name}: {len(names)} studies of {search.trials} trials"], 0.0
+    finals = min(search.finalists, search.trials)
+    for name in names:
         done = sum(folder.has_record() for folder in ledger.trials(str(name)))
-        values = {
-            **experiment.base_values(name.method, name.per_class, None),
-            **experiment.spaces[name.method].centre(),
-        }
-        each = _training_s(experiment, name.method, name.pair, configure(values, origin=experiment.origin))
-        lines.append(f"  {name}: {done} of {search.trials} trials done, about {each * len(search.seeds):.0f} s each")
-        core_s += each * len(search.seeds) * (search.trials - done)
+        ended = sum(folder.has_record() for folder in ledger.finals(str(name)))
+        each = _training_s(experiment, name.method, name.pair, _centre(experiment, name), notes)
+        final = f", then {finals} finals of {each * len(search.final_seeds):.0f} s" if finals else ""
+        lines.append(
+            f"  {name}: {done} of {search.trials} trials done, about {each * len(search.seeds):.0f} s each{final}"
+        )
+        core_s += each * len(search.seeds) * max(0, search.trials - done)
+        core_s += each * len(search.final_seeds) * max(0, finals - ended)
+    return lines, core_s
+
+
+def _describe_confirmation(experiment: Experiment, ledger: Ledger, notes: list[str]) -> tuple[str, float]:
+    """A line for all confirmations, and their seconds on one slot, done ones among them."""
+    confirm = experiment.file.confirm
     cells = len(confirm.seeds) * confirm.inits_per_draw
     scored = sum(bool(folder.scores()) for folder in ledger.confirmations())
-    lines.append(
-        f"confirmation: {len(confirm.methods)} methods x {cells} trainings a pair and k; {scored} scored so far"
-    )
-    for method, pair, config in _confirmed(experiment):
-        core_s += cells * _training_s(experiment, method, pair, config)
-    slots = max(1, usable_cpus() // experiment.file.resources.cpu)
-    lines.append(
-        f"estimate: about {core_s / slots / 60:.0f} min with {slots} trials at a time on this machine, from timed epochs; pruning "
-        "shortens it, and done confirmations are not taken off"
-    )
-    return "\n".join(lines)
+    line = f"confirmation: {len(confirm.methods)} methods x {cells} trainings a pair and k; {scored} scored so far"
+    return line, sum(cells * _training_s(experiment, *confirmed, notes) for confirmed in _confirmed(experiment))
+
+
+def _centre(experiment: Experiment, name: StudyName) -> Config:
+    """The settings in the middle of a study's space."""
+    values = experiment.base_values(name.method, name.per_class, None)
+    return configure({**values, **experiment.spaces[name.method].centre()}, origin=experiment.origin)
 
 
 def _confirmed(experiment: Experiment) -> Iterator[tuple[str, str, Config]]:
@@ -62,14 +87,15 @@ def _confirmed(experiment: Experiment) -> Iterator[tuple[str, str, Config]]:
         for choice in fixed_choices(experiment, pair, experiment.fixed_label_counts):
             yield choice.method, pair, choice.config
         for method in set(experiment.file.confirm.methods) & experiment.spaces.keys():
-            centre = experiment.spaces[method].centre()
             for k in experiment.label_counts(method):
-                values = {**experiment.base_values(method, k, pair), **centre}
-                yield method, pair, configure(values, origin=experiment.origin)
+                yield method, pair, _centre(experiment, StudyName(method, pair, k))
 
 
-def _training_s(experiment: Experiment, method: str, pair: str, config: Config) -> float:
-    """Seconds of one training, pre-training left out: it is shared."""
+def _training_s(experiment: Experiment, method: str, pair: str, config: Config, notes: list[str]) -> float:
+    """Seconds of one training, pre-training left out: it is shared.
+
+    One that diverges counts as if it went on; `notes` gets a sentence.
+    """
     times: list[float] = []
     epochs = config.adapt.epochs
 
@@ -85,7 +111,14 @@ def _training_s(experiment: Experiment, method: str, pair: str, config: Config) 
     the_pair = experiment.pairs[pair]
     setup = debug_setup(the_pair, short, method, Seeds(labels=0, init=0), "source_validation")
     started = time.monotonic()
-    run_trial(short, the_pair, setup, Place(on_report=note, raises=True))
+    try:
+        run_trial(short, the_pair, setup, Place(on_report=note, raises=True))
+    except Diverged as error:
+        notes.append(
+            f"note: {method} on {pair} diverged while it was timed, and counts as if it went on ({error}); a trial that diverges is "
+            "recorded as failed"
+        )
+        return (time.monotonic() - started) / (len(times) + 1) * epochs
     if len(times) < 2 or METHODS[method].name in ("source_only", "lda"):
         return time.monotonic() - started
     return (times[-1] - times[0]) / (len(times) - 1) * epochs

@@ -44,18 +44,14 @@ class Rungs:
         """A trial's score at each rung that it reached, by the rung's fraction; `scores` are by epoch."""
         return {fraction: scores[epoch] for fraction, epoch in self.epochs(epochs).items() if epoch in scores}
 
-    def cutoffs(self, known: Sequence[Mapping[float, float]], epochs: int) -> dict[int, float]:
-        """For a trial of that many epochs: the score to reach at each rung's epoch, from the known trials' values there.
+    def cutoffs_of(self, values: Mapping[float, Sequence[float]], epochs: int) -> dict[int, float]:
+        """For a trial of that many epochs: the score to reach at each rung's epoch, from the known trials' values there, in any order.
 
         A rung with fewer values than `reduction` cuts nothing.
 
-        >>> Rungs(grace=0.5, reduction=2).cutoffs([{0.5: 0.1}, {0.5: 0.2}, {0.5: 0.6}], epochs=40)
+        >>> Rungs(grace=0.5, reduction=2).cutoffs_of({0.5: [0.1, 0.2, 0.6]}, epochs=40)
         {20: 0.2}
         """
-        return self.cutoffs_of({f: [trial[f] for trial in known if f in trial] for f in self.fractions}, epochs)
-
-    def cutoffs_of(self, values: Mapping[float, Sequence[float]], epochs: int) -> dict[int, float]:
-        """The same from the known values at each rung, in any order."""
         return {
             epoch: float(np.quantile(known, 1 - 1 / self.reduction))
             for fraction, epoch in self.epochs(epochs).items()

@@ -23,13 +23,13 @@ def test_a_pruned_trial_counts_at_the_rungs_that_it_reached() -> None:
 
 
 def test_the_cutoff_lets_the_best_part_through() -> None:
-    known = [{0.25: score} for score in (0.1, 0.2, 0.3, 0.4, 0.5)]
-    assert HALVES.cutoffs(known, epochs=40) == {10: 0.3}
-    assert Rungs(0.25, 4).cutoffs(known, epochs=40) == {10: 0.4}
+    known = {0.25: [0.5, 0.1, 0.2, 0.3, 0.4]}
+    assert HALVES.cutoffs_of(known, epochs=40) == {10: 0.3}
+    assert Rungs(0.25, 4).cutoffs_of(known, epochs=40) == {10: 0.4}
 
 
 def test_too_few_known_trials_cut_nothing() -> None:
-    assert HALVES.cutoffs([{0.25: 0.9}], epochs=40) == {}
+    assert HALVES.cutoffs_of({0.25: [0.9]}, epochs=40) == {}
 
 
 @pytest.mark.parametrize(("fraction", "epochs", "epoch"), [(0.3, 40, 12), (0.3, 1, 1), (0.01, 10, 1), (0.34, 10, 4)])
