@@ -16,9 +16,12 @@ from agsgtl.seeds import Seeds
 from agsgtl.training.methods import METHODS
 from agsgtl.trial import Place, debug_setup, run_trial
 from agsgtl.tuning.cluster import local_slots
+from agsgtl.tuning.concurrency import concurrency_of, warnings_of
 from agsgtl.tuning.confirm import fixed_choices
 from agsgtl.tuning.experiment import Experiment, load_experiment
-from agsgtl.tuning.jobs import StudyName, study_names
+from agsgtl.tuning.jobs import study_names
+from agsgtl.tuning.resolved import stored_concurrency
+from agsgtl.tuning.study import StudyName
 
 TIMED_EPOCHS = 3
 
@@ -34,7 +37,8 @@ def describe(path: Path, results: Path) -> str:
     experiment = load_experiment(path)
     slots = local_slots(experiment.file.resources, torch.cuda.device_count())
     ledger = Ledger((results / experiment.file.name).resolve())
-    notes: list[str] = []
+    concurrency = stored_concurrency(ledger) or concurrency_of(experiment, slots)
+    notes = [f"note: {warning}" for warning in warnings_of(experiment, concurrency)]
     studies, searched_s = _describe_studies(experiment, ledger, notes)
     confirmation, confirmed_s = _describe_confirmation(experiment, ledger, notes)
     return "\n".join(

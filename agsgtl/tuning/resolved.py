@@ -18,6 +18,7 @@ from agsgtl.durable import move_folder, set_aside
 from agsgtl.errors import UserError
 from agsgtl.provenance import versions
 from agsgtl.reporting.ledger import Ledger
+from agsgtl.tuning.concurrency import warnings_of
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.experimentfile import ConfirmSettings, SearchSettings
 from agsgtl.yamlfile import read_yaml
@@ -54,8 +55,16 @@ class Change:
         return f"{self.key} was {self.old!r} and is {self.new!r}"
 
 
+def stored_concurrency(ledger: Ledger) -> int | None:
+    """How many trials of a study run at once by the stored experiment; None where there is none that can be read."""
+    try:
+        return int(read_yaml(ledger.experiment_file)["concurrency"]) if ledger.experiment_file.exists() else None
+    except (UserError, KeyError, TypeError, ValueError):
+        return None
+
+
 def remembered_concurrency(experiment: Experiment, ledger: Ledger, may_set_aside: bool) -> int | None:
-    """How many trials of a study run at once by the stored experiment; None where there is none yet.
+    """The same for a sweep, which first judges what has changed in the file.
 
     Args:
         experiment: as the file says now.
@@ -128,7 +137,7 @@ def write_experiment(
 ) -> None:
     """Writes the resolved experiment; `cells` are the confirmations that are known by now, all of them where it `is_decided`."""
     content = experiment.file.model_dump(mode="json")
-    content["search"]["warnings"] = list(experiment.warnings)
+    content["search"]["warnings"] = [*experiment.warnings, *warnings_of(experiment, concurrency)]
     if experiment.file.confirm.winners is not None:
         content["borrowed_seeds"] = sorted(experiment.winners.seeds)
     content |= {

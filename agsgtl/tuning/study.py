@@ -1,7 +1,7 @@
 """One study: an Optuna search over one (method, pair, k), rebuilt from the ledger and asked one trial at a time.
 
 `order: fixed` asks trial n from exactly the trials 0..n-c as finished and the c - 1 after them as running, c being the
-experiment's concurrency. Every ask uses a fresh sampler that is seeded by what names the ask. So whoever was killed in
+experiment's concurrency (`concurrency.py`). Every ask uses a fresh sampler that is seeded by what names the ask. So whoever was killed in
 between, trial n is asked alike. `order: async` asks from all that is finished at that moment.
 """
 

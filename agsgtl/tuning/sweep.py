@@ -6,6 +6,7 @@ The same command starts a sweep, goes on with one that was stopped, and extends 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from agsgtl.data.mapped import unpack_pair
 from agsgtl.durable import limits_of
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.cluster import check_cluster, cluster_slots, ray_session, run_jobs
+from agsgtl.tuning.concurrency import concurrency_of, warnings_of
 from agsgtl.tuning.confirm import known_cells, missing_cells, planned_cells, score_records
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
@@ -90,7 +92,7 @@ def _run(
 ) -> JobQueue:
     """Runs the queue's jobs on Ray until none is left or a stop was asked for; the first start makes the queue here.
 
-    How many trials of a study run at once is fixed by the slots of the first start.
+    How many trials of a study are asked ahead is fixed by the slots of the first start.
     """
     with ray_session(address):
         check_cluster(address, ledger.path)
@@ -98,9 +100,11 @@ def _run(
         plan = _Plan(experiment, ledger, lease)
         if queue is None:
             lease.require()
-            write_experiment(experiment, ledger, end.slots, lease.number, cells=[])  # first: it holds the concurrency
-            queue = JobQueue(experiment, ledger, end.slots, lease.number)
+            concurrency = concurrency_of(experiment, end.slots)
+            write_experiment(experiment, ledger, concurrency, lease.number, cells=[])  # first: it holds the concurrency
+            queue = JobQueue(experiment, ledger, concurrency, lease.number)
         plan.write(queue)
+        _say(warnings_of(experiment, queue.concurrency))
         request = StopRequest(ledger.path, lease.number, on_stop=queue.stop)
 
         def before_each_write() -> None:
@@ -189,6 +193,6 @@ def print_end(end: SweepEnd) -> None:
     _say([f"missing: {line}" for line in end.missing] + [f"failed: {line}" for line in end.failed])
 
 
-def _say(lines: list[str]) -> None:
+def _say(lines: Iterable[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr)

@@ -24,6 +24,7 @@ from agsgtl.tuning.jobs import JobQueue
 from agsgtl.tuning.lease import only_driver
 from agsgtl.tuning.searcher import LedgerSearcher
 from agsgtl.tuning.sweep import sweep
+from agsgtl.yamlfile import read_yaml
 from experiments import SPACE, write_experiment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -68,6 +69,19 @@ def test_another_order_of_asks_replays_each_record(tmp_path: Path) -> None:
     for folder in ledger.trials("agsgtl/tiny/3"):
         ask = folder.ask()
         assert run_trial(configure(ask.config, origin="ask"), pair, ask, Place()).outcome() == folder.record().outcome()
+
+
+def test_how_far_studies_ask_ahead_is_stored_and_a_blind_search_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spaces, methods = {"target_only": SPACE, "source_and_target": SPACE}, ["target_only"]
+    experiment = write_experiment(tmp_path, spaces, search__trials=4, confirm__methods=methods, confirm__seeds=[41])
+    monkeypatch.setattr("agsgtl.tuning.sweep.cluster_slots", lambda resources: 6)
+    assert sweep(experiment, tmp_path / "results").exit_code == 0
+    assert "the first 3 of each study's 4 trials knew no score" in capsys.readouterr().err
+    stored = read_yaml(tmp_path / "results" / "tiny" / "experiment.yaml")
+    assert stored["concurrency"] == 3
+    assert "the first 3 of each study's 4 trials" in stored["search"]["warnings"][0]
 
 
 def test_label_counts_as_a_factor_are_studies_of_their_own(tmp_path: Path) -> None:
