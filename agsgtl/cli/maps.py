@@ -10,6 +10,7 @@ import torch
 import typer
 
 from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure, flatten
+from agsgtl.data.labels import draw_labels
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.normalisation import fit_scaling
 from agsgtl.data.pairing import DomainPair, load_pair
@@ -98,6 +99,8 @@ def import_weights(
     sizes = [_require_fitting(read_sizes(weights, str(file)), of_pair, file) for weights in segmenters]
     config = _authors_config(sizes[0], judges[0], of_pair)
     predictors = [_predictor(config, of_pair, *weights, file) for weights in zip(segmenters, judges, strict=True)]
+    if of_pair.tests_on_the_rest:  # before any look: the draw must leave pixels to test on
+        draw_labels(of_pair, config.labels.per_class, config.labels.validation_per_class, AUTHORS_SEEDS[0])
     ledger, vault = Ledger(results), LabelVault(pair, root)
     scaling = fit_scaling(of_pair, config.data.normalisation)[1]
     with exclusively(results / ".import.guard"):  # two imports at once would mix their weights

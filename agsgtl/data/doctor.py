@@ -40,6 +40,14 @@ _Result = TypeVar("_Result")
 Reaches = Mapping[str, tuple[int, int]]
 """Of each network family: pixels that the segmenter looks, and that segmenter and discriminator look together."""
 
+_MORE_TO_DRAW = {
+    "random": "lower test_pool.fraction or test_pool.minimum",
+    "blocks": "lower test_pool.fraction or test_pool.minimum",
+    "fixed": "give an index file with fewer of its pixels",
+    "authors": "lower test_pool.minimum",
+}
+"""Of each split: what leaves a class more pixels to draw from."""
+
 
 @dataclass(frozen=True)
 class Leak:
@@ -126,7 +134,7 @@ def examine(name: str, root: Path | None, reaches: Reaches, needed: int) -> Chec
         return Checkup(found.origin, tuple(findings))
     pair, test = inspected
     rows = _count(pair, test)
-    findings += _examine_counts(found, rows, needed)
+    findings += _examine_counts(found, rows, needed, pair.rest_minimum)
     leak = None if pair.tests_on_the_rest else _measure_leak(pair, test, reaches[network_family(found.spec)])
     centres = tuple(side.wavelengths_nm if side else None for side in (source, target))
     return Checkup(found.origin, tuple(findings), rows, leak, pair, test, (centres[0], centres[1]))
@@ -195,15 +203,17 @@ def _count(pair: DomainPair, test: LabelImage) -> tuple[SplitRow, ...]:
     return tuple(SplitRow(name, *numbers) for name, *numbers in zip(pair.class_names, *counts, strict=True))
 
 
-def _examine_counts(found: FoundPair, rows: Collection[SplitRow], needed: int) -> list[Finding]:
+def _examine_counts(found: FoundPair, rows: Collection[SplitRow], needed: int, rest: int) -> list[Finding]:
+    """Classes too small for k + v, and for the `rest` that a draw must leave to test on where no pool is set apart."""
+    where, use = ("in all", f" and {rest} to test on") if rest else ("outside the test pool", "")
     return [
         Finding(
             "error",
-            f"{found.origin}: class '{row.name}' has {row.development} target pixels outside the test pool, but k + v = {needed} are "
-            "needed; leave the class out, lower labels.per_class, or lower test_pool.fraction or test_pool.minimum",
+            f"{found.origin}: class '{row.name}' has {row.development} target pixels {where}, but k + v = {needed}{use} are "
+            f"needed; leave the class out, lower labels.per_class, or {_MORE_TO_DRAW[found.spec.test_pool.split]}",
         )
         for row in rows
-        if row.development < needed
+        if row.development < needed + rest
     ]
 
 

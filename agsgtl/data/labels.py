@@ -51,7 +51,8 @@ def draw_labels(pair: DomainPair, per_class: int, validation_per_class: int, see
         seed: the label seed, not negative.
 
     Raises:
-        UserError: a class has fewer than k + v development pixels or fewer than 2 source pixels, or a number is too low.
+        UserError: a class has fewer than k + v development pixels, or would leave fewer than `pair.rest_minimum`, or has fewer
+            than 2 source pixels; or a number is too low.
     """
     for what, value, least in (("k", per_class, 1), ("v", validation_per_class, 0), ("the label seed", seed, 0)):
         if value < least:
@@ -60,7 +61,7 @@ def draw_labels(pair: DomainPair, per_class: int, validation_per_class: int, see
     target_train, target_validation = (np.zeros_like(pair.development_labels) for _ in range(2))
     for index, name in enumerate(pair.class_names, start=1):
         pixels = np.flatnonzero(pair.development_labels == index)
-        _require_enough(pair.name, name, len(pixels), per_class, validation_per_class)
+        _require_enough(pair, name, len(pixels), per_class, validation_per_class)
         order = np.random.default_rng([seed, index]).permutation(pixels)
         target_train.flat[order[:per_class]] = index
         target_validation.flat[order[len(order) - validation_per_class :]] = index
@@ -83,10 +84,17 @@ def _split_source(pair: DomainPair, seed: int) -> tuple[LabelImage, LabelImage]:
     return train, validation
 
 
-def _require_enough(pair_name: str, class_name: str, there: int, k: int, v: int) -> None:
-    if there < k + v:
+def _require_enough(pair: DomainPair, class_name: str, there: int, k: int, v: int) -> None:
+    if there >= k + v + pair.rest_minimum:
+        return
+    if pair.tests_on_the_rest:
         raise UserError(
-            f"{pair_name}: class '{class_name}' has {there} target pixels outside the test pool, but k = {k} training and "
-            f"v = {v} validation pixels need {k + v}; lower labels.per_class or labels.validation_per_class, or leave the "
-            "class out of the pair"
+            f"{pair.name}: class '{class_name}' has {there} labelled target pixels, but k = {k} training and v = {v} validation "
+            f"pixels must leave {pair.rest_minimum} to test on (`split: authors`), {k + v + pair.rest_minimum} in all; lower "
+            "labels.per_class, labels.validation_per_class or test_pool.minimum, or leave the class out of the pair"
         )
+    raise UserError(
+        f"{pair.name}: class '{class_name}' has {there} target pixels outside the test pool, but k = {k} training and "
+        f"v = {v} validation pixels need {k + v}; lower labels.per_class or labels.validation_per_class, or leave the "
+        "class out of the pair"
+    )

@@ -59,6 +59,7 @@ class DomainPair:
         source_part, target_part: the whole cubes that the two are crops of, where known; for `mapped.unpack_pair`.
         notes: sentences that a record should repeat: how bands were matched, how the test pool was parted.
         tests_on_the_rest: whatever a confirmation does not draw is its test pool (`split: authors`); no search may use it.
+        rest_minimum: pixels a class that a draw must leave for that pool; 0 where it is parted already.
         source_georeference, target_georeference: coordinates of the crops, where the files have them.
         shares_cube: source and target lie on one grid of pixels: parts of one cube, in other bands perhaps, or of its copy.
         buffer_family: the network family whose reach `split: blocks` keeps test pixels away by; None for other splits, and for
@@ -83,6 +84,7 @@ class DomainPair:
     target_part: CubePart | None = None
     notes: tuple[str, ...] = ()
     tests_on_the_rest: bool = False
+    rest_minimum: int = 0
     source_georeference: Georeference | None = None
     target_georeference: Georeference | None = None
     shares_cube: bool = False
@@ -169,6 +171,7 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
         target_part=target_part,
         notes=tuple(note for note in (*notes, pools.note, *_without_system(source, target)) if note),
         tests_on_the_rest=spec.test_pool.split == "authors",
+        rest_minimum=spec.test_pool.minimum if spec.test_pool.split == "authors" else 0,
         source_georeference=_cropped(source, source_part),
         target_georeference=_cropped(target, target_part),
         shares_cube=shares_cube,

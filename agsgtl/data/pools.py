@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,12 +23,23 @@ LabelImage = NDArray[np.uint8]
 SOURCE_STREAM = 1
 TEST_POOL_STREAM = 2
 
+_MINIMUM = 15
+
+_READ_BY: Mapping[str, frozenset[str]] = {
+    "random": frozenset({"seed", "fraction", "minimum"}),
+    "blocks": frozenset({"seed", "fraction", "minimum", "network"}),
+    "fixed": frozenset({"indices", "minimum"}),
+    "authors": frozenset({"minimum"}),
+}
+"""The keys of a rule that each split reads; the others are refused beside it."""
+
 
 class TestPoolRule(BaseModel):
     """How a pair's test pool is fixed: the same for every k, label seed and method.
 
     `random`: random pixels of each class. `blocks`: spatially disjoint from the development pool, farther than `network`
     looks. `fixed`: the pixels of an index file. `authors`: whatever a confirmation does not draw; no search may use it.
+    Every split holds each class to `minimum`, and a key that the split does not read is an error.
     """
 
     __test__ = False  # pytest must not collect it
@@ -37,7 +48,7 @@ class TestPoolRule(BaseModel):
     split: Literal["random", "blocks", "fixed", "authors"] = Field(default="random", description="the rule")
     seed: int = Field(default=0, ge=0, description="the pair's own split seed")
     fraction: float = Field(default=0.5, gt=0.0, lt=1.0, description="part of each class that is test, rounded")
-    minimum: int = Field(default=15, ge=1, description="test pixels a class at least")
+    minimum: int = Field(default=_MINIMUM, ge=1, description="test pixels a class at least")
     network: Literal["shallow", "depthwise"] | None = Field(
         default=None,
         description="blocks: whose reach the buffer covers; left out: the family of the pair's authors_settings",
@@ -45,16 +56,24 @@ class TestPoolRule(BaseModel):
     indices: str | None = Field(default=None, description="fixed: the index file of `agsgtl data import-indices`")
 
     @model_validator(mode="after")
-    def _fixed_and_indices_go_together(self) -> Self:
+    def _keys_are_those_of_the_split(self) -> Self:
         if (self.split == "fixed") != (self.indices is not None):
-            raise ValueError("test_pool: `split: fixed` and `indices: FILE` need each other")
-        if self.network is not None and self.split != "blocks":
-            raise ValueError("test_pool: `network` is for `split: blocks` alone")
+            raise ValueError("`split: fixed` and `indices: FILE` need each other")
+        said = {name for name in self.model_fields_set - {"split"} if getattr(self, name) is not None}
+        if unread := sorted(said - _READ_BY[self.split]):
+            raise ValueError(
+                f"`split: {self.split}` reads {', '.join(sorted(_READ_BY[self.split]))} only, got "
+                f"{', '.join(unread)}; leave that out, or say another split"
+            )
         return self
 
     def deciding(self) -> dict[str, Any]:
-        """What decides the pools, for a fingerprint; the index file's name does not, its content does."""
-        return self.model_dump(exclude_none=True, exclude={"indices"})
+        """What decides the pools, for a fingerprint; the index file's name does not, its content does.
+
+        `minimum` moves a pixel in `random` and `blocks` alone: elsewhere it only refuses, and may be lowered afterwards.
+        """
+        rule = self if "seed" in _READ_BY[self.split] else self.model_copy(update={"minimum": _MINIMUM})
+        return rule.model_dump(exclude_none=True, exclude={"indices"})
 
 
 BUFFERS = {"shallow": 21, "depthwise": 138}
@@ -123,7 +142,7 @@ def split_pools(
     if rule.split == "authors":
         return Pools(labels, np.zeros_like(labels), BY_DRAW)
     if rule.split == "fixed" and index_file is not None:
-        return _fixed_pools(labels, class_names, index_file, origin)
+        return _fixed_pools(labels, class_names, rule.minimum, index_file, origin)
     if rule.split == "blocks":
         return _block_pools(labels, class_names, rule, BUFFERS[rule.network or family], origin)
     return _random_pools(labels, class_names, rule, origin)
@@ -144,18 +163,19 @@ def _random_pools(labels: LabelImage, class_names: Sequence[str], rule: TestPool
     return Pools(development=_without(labels, test), test=test)
 
 
-def _fixed_pools(labels: LabelImage, class_names: Sequence[str], file: Path, origin: str) -> Pools:
+def _fixed_pools(labels: LabelImage, class_names: Sequence[str], minimum: int, file: Path, origin: str) -> Pools:
     chosen = np.zeros(labels.shape, bool)
     chosen.flat[read_index_file(file, labels.shape)] = True
     test = np.where(chosen, labels, 0).astype(np.uint8)
     pools = Pools(_without(labels, test), test, f"{TEST_POOL}{np.count_nonzero(test)} pixels of an index file (fixed)")
     for index, name in enumerate(class_names, start=1):
-        for side, image in (("test", pools.test), ("development", pools.development)):
-            if not np.any(image == index):
-                raise UserError(
-                    f"{origin}: with the indices of {file} class '{name}' has no {side} pixel; leave the class out, or give an "
-                    "index file that holds some of its pixels and not all"
-                )
+        tested, developed = (int(np.count_nonzero(image == index)) for image in (pools.test, pools.development))
+        if tested < minimum or developed < 1:
+            raise UserError(
+                f"{origin}: with the indices of {file} class '{name}' has {tested} test pixels (at least {minimum} are needed) and "
+                f"{developed} for development; leave the class out, lower test_pool.minimum, or give an index file that holds "
+                "enough of its pixels and not all"
+            )
     return pools
 
 

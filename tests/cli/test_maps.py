@@ -140,6 +140,14 @@ def test_importing_again_changes_nothing(tmp_path: Path, pair_file: Path) -> Non
     assert len((tmp_path / "results" / "vault.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_pair_whose_draw_would_leave_no_test_pool_is_refused_before_any_look(tmp_path: Path, pair_file: Path) -> None:
+    pair_file.write_text(pair_file.read_text() + "test_pool: {split: authors, minimum: 32}\n")
+    file = write_pickle(tmp_path / "s.pkl", authors_lists(FAMILIES["shallow"], 8, 3, runs=1)[0])
+    with pytest.raises(UserError, match=r"k = 9 .* must leave 32 to test on"):
+        import_weights(file, str(pair_file), results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
 def test_another_files_weights_never_get_into_a_record(tmp_path: Path, pair_file: Path) -> None:
     first, second = (authors_lists(FAMILIES["shallow"], 8, 3, runs=1)[0] for _ in range(2))
     second[0]["decoder11.bias"] = second[0]["decoder11.bias"] + 1

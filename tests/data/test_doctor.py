@@ -160,6 +160,18 @@ def test_too_few_pixels_for_k_and_validation_are_an_error(tiny_file: Path) -> No
     )
 
 
+@pytest.mark.parametrize(("needed", "is_usable"), [(25, True), (26, False)])
+def test_with_the_authors_split_k_and_validation_must_leave_test_pixels(
+    tiny_file: Path, needed: int, is_usable: bool
+) -> None:
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: authors}\n")
+    found = checkup(tiny_file, needed)
+    assert found.is_usable == is_usable
+    texts = [finding.text for finding in found.findings if finding.level == "error"]
+    message = "class 'class 1' has 40 target pixels in all, but k + v = 26 and 15 to test on are needed"
+    assert any(message in text and text.endswith("lower test_pool.minimum") for text in texts) != is_usable
+
+
 def test_a_wrong_checksum_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "indian_pines").mkdir()
     (tmp_path / "indian_pines" / "indian_pines.npz").write_bytes(b"other")
@@ -176,7 +188,7 @@ def test_an_unknown_pair_has_nothing_to_examine() -> None:
 def test_counts_and_distances_are_hand_computed(tiny_file: Path) -> None:
     labels = np.load(tiny_file.parent / "target_labels.npy")
     top = np.flatnonzero((labels > 0) & (np.arange(12)[:, None] < 4))
-    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: fixed, indices: test.json}\n")
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: fixed, indices: test.json, minimum: 1}\n")
     write_index_file(tiny_file.parent / "test.json", top, labels.shape)
     found = checkup(tiny_file)
     tested = labels.flat[top]

@@ -16,6 +16,8 @@ from torch.utils.data import TensorDataset
 
 from agsgtl.data import plainpickle
 from agsgtl.data.indices import import_indices, read_index_file, write_index_file
+from agsgtl.data.labels import draw_labels
+from agsgtl.data.mapped import map_pair, unpack_pair
 from agsgtl.data.pairing import load_pair
 from agsgtl.data.plainpickle import load_plain
 from agsgtl.data.vault import DrawnBy, LabelVault
@@ -115,7 +117,7 @@ def test_an_index_file_of_another_image_is_refused(tmp_path: Path) -> None:
 def test_a_fixed_pool_is_the_index_files_pixels_and_its_content_is_in_the_fingerprint(tiny_file: Path) -> None:
     labels = np.load(tiny_file.parent / "target_labels.npy")
     pixels = np.flatnonzero(labels)
-    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: fixed, indices: test.json}\n")
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: fixed, indices: test.json, minimum: 1}\n")
     fingerprints = set()
     for chosen in (pixels[::3], pixels[::2]):
         write_index_file(tiny_file.parent / "test.json", chosen, labels.shape)
@@ -125,8 +127,26 @@ def test_a_fixed_pool_is_the_index_files_pixels_and_its_content_is_in_the_finger
         fingerprints.add(pair.fingerprint)
     assert len(fingerprints) == 2
     write_index_file(tiny_file.parent / "test.json", np.flatnonzero(labels != 12), labels.shape)
-    with pytest.raises(UserError, match="class 'class 1' has no development pixel"):
+    message = r"class 'class 1' has 40 test pixels \(at least 1 are needed\) and 0 for development"
+    with pytest.raises(UserError, match=message):
         load_pair(str(tiny_file))
+
+
+@pytest.mark.parametrize(("test_pixels", "is_enough"), [(14, False), (15, True)])
+def test_an_index_file_must_hold_the_minimum_of_each_class(tiny_file: Path, test_pixels: int, is_enough: bool) -> None:
+    labels = np.load(tiny_file.parent / "target_labels.npy")
+    chosen = np.concatenate(
+        [np.flatnonzero(labels == index)[:n] for index, n in ((11, 20), (12, test_pixels), (13, 20))]
+    )
+    write_index_file(tiny_file.parent / "test.json", np.sort(chosen), labels.shape)
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: fixed, indices: test.json}\n")
+    if is_enough:
+        assert load_pair(str(tiny_file))
+        return
+    with pytest.raises(UserError, match=r"class 'class 2' has 14 test pixels \(at least 15 are needed\)"):
+        load_pair(str(tiny_file))
+    tiny_file.write_text(tiny_file.read_text().replace("test.json}", "test.json, minimum: 14}"))
+    assert load_pair(str(tiny_file))
 
 
 def test_fixed_and_indices_need_each_other(tiny_file: Path) -> None:
@@ -145,6 +165,23 @@ def test_with_the_authors_split_everything_not_drawn_is_test(tiny_file: Path) ->
     assert not np.array_equal(test, other)
     with pytest.raises(UserError, match="with `split: authors` the test pool depends on a run's draw"):
         vault.test_labels()
+
+
+def test_with_the_authors_split_a_draw_must_leave_the_minimum_to_test_on(tiny_file: Path, tmp_path: Path) -> None:
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: authors}\n")
+    pair = load_pair(str(tiny_file))
+    unpack_pair(pair, tmp_path / "sweep")
+    message = (
+        "class 'class 1' has 40 labelled target pixels, but k = 21 .* v = 5 .* must leave 15 to test on .* 41 in all"
+    )
+    for one in (pair, map_pair(tmp_path / "sweep", "tiny")):
+        assert draw_labels(one, 20, 5, seed=41)
+        with pytest.raises(UserError, match=message):
+            draw_labels(one, 21, 5, seed=41)
+    tiny_file.write_text(tiny_file.read_text().replace("authors}", "authors, minimum: 14}"))
+    lowered = load_pair(str(tiny_file))
+    assert draw_labels(lowered, 21, 5, seed=41)
+    assert lowered.fingerprint == pair.fingerprint  # it moves no pixel
 
 
 def test_a_small_file_that_unfolds_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,17 @@ def test_a_crop_takes_first_to_last_row_and_column(edit_pair: EditPair, tiny_fil
         ("name: tiny", "name: tiny\ntest_pool: {fraction: 1.5}", r"test_pool\.fraction: .*less than 1, got 1.5"),
         (
             "name: tiny",
+            "name: tiny\ntest_pool: {split: authors, fraction: 0.5, seed: 0}",
+            "`split: authors` reads minimum only, got fraction, seed; leave that out",
+        ),
+        (
+            "name: tiny",
+            "name: tiny\ntest_pool: {split: fixed, indices: a.json, seed: 1}",
+            "`split: fixed` reads indices, minimum only, got seed",
+        ),
+        ("name: tiny", "name: tiny\ntest_pool: {network: shallow}", "`split: random` reads .* only, got network"),
+        (
+            "name: tiny",
             "name: tiny\ntest_pool: {minimum: 40}",
             "class 'class 1' has 40 labelled target pixels, too few for 40 test",
         ),

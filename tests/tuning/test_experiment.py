@@ -74,6 +74,19 @@ def test_a_search_where_every_draw_has_its_own_test_pool_is_refused(tmp_path: Pa
         load_experiment(file)
 
 
+def test_a_class_that_the_authors_split_would_leave_without_test_pixels_is_refused(tmp_path: Path) -> None:
+    changes = {"search__spaces": {}, "confirm__methods": ["fine_tune"], "trial": {"labels.per_class": 21}}
+    file = write_experiment(tmp_path, {}, **changes)
+    pair = tmp_path / "tiny.yaml"
+    pair.write_text(pair.read_text() + "test_pool: {split: authors}\n")
+    with pytest.raises(
+        UserError, match=r"class 'class 1' has 40 labelled target pixels, but k = 21 .* leave 15 to test on"
+    ):
+        load_experiment(file)
+    pair.write_text(pair.read_text().replace("authors}", "authors, minimum: 14}"))
+    assert load_experiment(file)
+
+
 DEPTHWISE = {"model.family": "depthwise", "model.width": 21, "model.discriminator_width": 21}
 FAMILY = {"type": "categorical", "choices": ["shallow", "depthwise"]}
 
