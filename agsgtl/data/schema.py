@@ -19,6 +19,9 @@ from agsgtl.errors import did_you_mean
 MOST_CLASSES = 254
 """Label images are uint8, 0 is unlabelled, and the discriminator has one class more."""
 
+WORDS_OF_TABLES = frozenset({"average", "method", "settings", "tuned"})
+"""The headers that stand beside the pairs' names in a table: no pair may bear one."""
+
 _Id = Annotated[int, Field(ge=1)]
 _Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
 _Text = Annotated[str, Field(min_length=1)]
@@ -145,6 +148,8 @@ class PairSpec(PairRules):
             raise ValueError(
                 f"must be letters, digits, '.', '-' and single '_', starting with a letter or digit, got '{value}'"
             )
+        if value.lower() in WORDS_OF_TABLES:
+            raise ValueError(f"'{value}' is the header of a column in tables; give the pair another name")
         return value
 
     @model_validator(mode="after")

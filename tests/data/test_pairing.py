@@ -66,6 +66,8 @@ def test_a_crop_takes_first_to_last_row_and_column(edit_pair: EditPair, tiny_fil
         ("name: tiny", "name: a/b", "'/' is kept for the catalog's pairs"),
         ("name: tiny", "name: a__b", "name: must be letters, digits"),
         ("name: tiny", "name: tiny\nbands: 8", "bands: no such key"),
+        ("name: tiny", "name: average", "name: 'average' is the header of a column in tables; give the pair another"),
+        ("name: tiny", "name: Method", "name: 'Method' is the header of a column in tables"),
         ("name: tiny", "name: tiny\ntest_pool: {fraction: 1.5}", r"test_pool\.fraction: .*less than 1, got 1.5"),
         (
             "name: tiny",

@@ -9,8 +9,9 @@ import pytest
 from optuna.distributions import FloatDistribution, distribution_to_json
 from synthetic import PAIR, write_confirm, write_experiment, write_search
 
+from agsgtl.data.schema import WORDS_OF_TABLES
 from agsgtl.errors import UserError
-from agsgtl.reporting.layout import Block
+from agsgtl.reporting.layout import Block, lay_out
 from agsgtl.reporting.table import build_table
 from agsgtl.reporting.tidy import collect
 from agsgtl.reporting.views import build_view
@@ -32,6 +33,15 @@ def test_classes_stand_above_the_summary_in_the_remote_sensing_habit(demo: Path)
     assert lines["Kappa"] == ["37.0 ± 1.0", "57.0 ± 1.0", "67.0 ± 1.0"]
     assert block.lines[0][3].marks == {"best"}
     assert block.lines[0][2].marks == {"second"}
+
+
+def test_what_stands_beside_the_pairs_in_a_header_is_no_pairs_name(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "whole", "agsgtl", {41: 0.50})
+    write_confirm(tmp_path / "no_attention", "agsgtl", {41: 0.45}, config={"attention.discriminator": False})
+    folders = [tmp_path / "whole", tmp_path / "no_attention"]
+    documents = [lay_out(build_table(folders)), build_view(folders, "ablation")]
+    headers = {word for document in documents for block in document.blocks for word in block.header}
+    assert headers - {PAIR} == WORDS_OF_TABLES
 
 
 def test_labelled_counts_are_columns(tmp_path: Path) -> None:
