@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from agsgtl.data.blocks import distance_to
 from agsgtl.data.catalog import FoundPair, find_pair
-from agsgtl.data.loading import arranged_cube, read_labels, read_wavelengths
+from agsgtl.data.loading import arranged_cube, read_labels, read_wavelengths, require_one_place
 from agsgtl.data.pairing import DomainPair, network_family
 from agsgtl.data.pools import LabelImage
 from agsgtl.data.scene import require_fitting
@@ -162,6 +162,7 @@ def _examine_side(found: FoundPair, domain: Domain, side: str, findings: list[Fi
     wavelengths_nm = _attempt(lambda: read_wavelengths(found, domain, path), findings)
     if cube is None or not _fits(name, cube, labels, wavelengths_nm, findings):
         return None
+    _attempt(lambda: require_one_place(found, domain, labels, name), findings)
     if read is not None and domain.axes is None:
         findings += examine_axes(name, read[1], cube.shape)
     used = _used_bands(cube, domain)

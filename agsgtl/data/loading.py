@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agsgtl.data import bands as band_plans
-from agsgtl.data.axes import arrange
+from agsgtl.data.axes import ORDER, arrange
 from agsgtl.data.bands import BandPlan
 from agsgtl.data.catalog import FoundPair
 from agsgtl.data.georeference import Georeference
@@ -30,6 +30,8 @@ PALETTE = (
 """For classes without a colour, repeated past 16: Okabe and Ito (2008), then Paul Tol's "muted" (2021)."""
 
 _PIXELS_COMPARED = 300
+_PIXELS_APART = 0.1
+"""Pixels by which a label image's coordinates may differ from its cube's: what headers round away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,7 @@ def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...], bool]:
     if _cube_of(spec.source) == _cube_of(spec.target):  # one cube, cut in two: it is read once
         name = f"{found.origin}: target"
         target = replace(source, name=name, class_names=target_names, labels=read_labels(found, spec.target, name))
+        require_one_place(found, spec.target, target.labels, name)
     else:
         target = _read_side(found, spec.target, "target", target_names, found.bands[1])
     plans, notes = _plan_bands(source, target, found)
@@ -79,6 +82,7 @@ def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping
     cube = _kept_cube(path, domain, labels, name)
     wavelengths_nm = read_wavelengths(found, domain, path)
     require_fitting(name, cube, labels, wavelengths_nm)
+    require_one_place(found, domain, labels, name)
     if bands is not None and cube.shape[2] != bands:
         raise UserError(
             f"{name}: this scene has {bands} bands, but {domain.cube} has {cube.shape[2]}; fetch the usual file"
@@ -106,11 +110,16 @@ def arranged_cube(path: Path, domain: Domain, labels: NDArray[Any], name: str) -
     """A domain's cube as (height, width, bands), in the file's dtype, mapped where it is large; and its shape in the file.
 
     Raises:
-        UserError: the file is wrong, or the order of its axes cannot be told.
+        UserError: the file is wrong, or the order of its axes cannot be told, or `axes` would turn a cube with coordinates.
     """
     cube = read_array(path, domain.cube_array)
-    if domain.axes is None and read_georeference(path) is not None:
-        return cube, cube.shape  # its format says the axes, and turning it would turn its coordinates wrong
+    if read_georeference(path) is not None:  # its format says the axes, and turning it would turn its coordinates wrong
+        if domain.axes not in (None, list(ORDER)):
+            raise UserError(
+                f"{name}: axes: {domain.cube} has coordinates, so its axes are {list(ORDER)}, as its format says, got {domain.axes}; "
+                "leave `axes` out, and turn the label image if that lies otherwise"
+            )
+        return cube, cube.shape
     return in_c_order(arrange(cube, labels, domain.axes, f"{name}: {domain.cube}")), cube.shape
 
 
@@ -119,6 +128,28 @@ def read_labels(found: FoundPair, domain: Domain, name: str) -> NDArray[Any]:
     return as_label_image(
         read_array(found.locate(domain.labels, domain), domain.labels_array), f"{name}: {domain.labels}"
     )
+
+
+def require_one_place(found: FoundPair, domain: Domain, labels: NDArray[Any], name: str) -> None:
+    """Refuses a label image whose coordinates are not its cube's: its labels would stand on other pixels.
+
+    Where one file has none, or only counts its pixels, there is nothing to compare. The coordinates' systems are not: one
+    system has many spellings, and two that differ give one place other numbers.
+
+    Raises:
+        UserError: the two lie more than a small part of a pixel apart.
+    """
+    cube, own = (read_georeference(found.locate(file, domain)) for file in (domain.cube, domain.labels))
+    if cube is None or own is None or cube.counts_pixels != own.counts_pixels:
+        return
+    apart = cube.pixels_apart(own, *labels.shape)
+    if not apart <= _PIXELS_APART:
+        corners = [f"({place.transform[2]:.10g}, {place.transform[5]:.10g})" for place in (own, cube)]
+        raise UserError(
+            f"{name}: {domain.labels} must lie where {domain.cube} does, but by their coordinates they are up to {apart:.4g} pixels "
+            f"apart (upper left corners {corners[0]} and {corners[1]}); cut or resample the labels onto the cube's grid, or, if "
+            "the pixels fit and the coordinates are wrong, save the labels without coordinates"
+        )
 
 
 def read_wavelengths(found: FoundPair, domain: Domain, cube: Path) -> NDArray[np.float64] | None:

@@ -47,7 +47,8 @@ Axis = Literal["height", "width", "bands"]
 class SceneFiles(_Strict):
     """Where one scene's arrays lie; array names may be left out where a file holds only one.
 
-    `axes` is the order of the cube's axes in its file, needed only where the label image's shape cannot tell it.
+    `axes` is the order of the cube's axes in its file, needed only where the label image's shape cannot tell it; a cube with
+    coordinates lies as its format says.
     `wavelengths` names a file, `wavelengths_nm` lists the band centres; an ENVI header's own are used without either.
     """
 

@@ -201,3 +201,74 @@ def test_a_pair_keeps_its_targets_coordinates_cropped_through_unpacking(tmp_path
     assert pair.source_georeference is None
     unpack_pair(pair, tmp_path / "results")
     assert map_pair(tmp_path / "results", "tiny").target_georeference == pair.target_georeference
+
+
+def with_rasters(folder: Path, of_labels: tuple[float, ...], text: str = "") -> Path:
+    """The tiny pair with its target as GeoTIFFs, the cube's at PLACE."""
+    file = write_tiny_pair(folder)
+    write_geotiff(folder / "target.tif", np.load(folder / "target_cube.npy"), PLACE, 32614)
+    write_geotiff(folder / "labels.tif", np.load(folder / "target_labels.npy")[:, :, None], of_labels, 32614)
+    side = f"cube: target.tif, labels: labels.tif{text}"
+    file.write_text(file.read_text().replace("cube: target_cube.npy, labels: target_labels.npy", side))
+    return file
+
+
+SHIFTED = (30.0, 0.0, 500300.0, 0.0, -30.0, 3300000.0)
+MISPLACED = [
+    (SHIFTED, r"10 pixels apart \(upper left corners \(500300, 3300000\) and \(500000, 3300000\)\); cut"),
+    ((30.0, 0.0, 500000.0, 0.0, -30.0, 3300015.0), "up to 0.5 pixels apart"),
+    ((31.0, 0.0, 500000.0, 0.0, -30.0, 3300000.0), "up to 0.4 pixels apart"),  # 12 columns, each 1/30 too wide
+    ((30.0, 0.0, 500000.0, 0.0, 30.0, 3300000.0 - 12 * 30), "up to 12 pixels apart"),  # upside down
+]
+
+
+@pytest.mark.parametrize(("of_labels", "message"), MISPLACED)
+def test_labels_that_lie_beside_their_cube_are_an_error_to_the_doctor_and_to_a_run(
+    tmp_path: Path, of_labels: tuple[float, ...], message: str
+) -> None:
+    file = with_rasters(tmp_path, of_labels)
+    with pytest.raises(UserError, match=message):
+        load_pair(str(file))
+    assert len(errors_of(file)) == 1
+
+
+@pytest.mark.parametrize(
+    "of_labels", [PLACE, (30.0000001, 0.0, 500001.0, 0.0, -30.0, 3300000.0)], ids=["same", "rounded"]
+)
+def test_labels_that_lie_on_their_cube_are_read(tmp_path: Path, of_labels: tuple[float, ...]) -> None:
+    assert load_pair(str(with_rasters(tmp_path, of_labels, ", rows: [0, 11]")))
+
+
+@pytest.mark.parametrize(
+    ("info", "fits"), [(["Arbitrary", "1", "1", "0", "0", "1", "1"], True), (["UTM", "2", *INFO[2:]], False)]
+)
+def test_an_envi_image_that_only_counts_its_pixels_lies_nowhere(tmp_path: Path, info: list[str], fits: bool) -> None:
+    file = with_rasters(tmp_path, PLACE)
+    write_envi(tmp_path / "labels.hdr", np.load(tmp_path / "target_labels.npy")[:, :, None], **{"map info": info})
+    file.write_text(file.read_text().replace("labels.tif", "labels.hdr"))
+    if fits:
+        assert load_pair(str(file))
+        return
+    with pytest.raises(UserError, match="up to 1 pixels apart"):
+        load_pair(str(file))
+
+
+def test_a_second_label_image_of_one_cube_is_held_to_its_place_too(tmp_path: Path) -> None:
+    file = with_rasters(tmp_path, PLACE, ", rows: [6, 11]")
+    write_geotiff(tmp_path / "shifted.tif", read_array(tmp_path / "labels.tif", None)[:, :, None], SHIFTED, 32614)
+    text = file.read_text().replace("cube: target.tif, labels: labels.tif", "cube: target.tif, labels: shifted.tif")
+    source = "cube: source_cube.npy, labels: source_labels.npy"
+    file.write_text(text.replace(source, "cube: target.tif, labels: labels.tif, rows: [0, 5]"))
+    with pytest.raises(UserError, match=r"target: shifted\.tif must lie where target\.tif does"):
+        load_pair(str(file))
+
+
+def test_a_cube_with_coordinates_is_never_turned(tmp_path: Path) -> None:
+    file = with_rasters(tmp_path, PLACE, ", axes: [width, height, bands]")
+    with pytest.raises(
+        UserError, match=r"target: axes: target\.tif has coordinates, so its axes are .* leave `axes` out"
+    ):
+        load_pair(str(file))
+    assert len(errors_of(file)) == 1
+    file.write_text(file.read_text().replace("[width, height, bands]", "[height, width, bands]"))
+    assert load_pair(str(file)).target_georeference is not None
