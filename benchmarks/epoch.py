@@ -28,7 +28,7 @@ from agsgtl.config import Config, configure
 from agsgtl.models.networks import Segmenter, build_discriminator, build_segmenter, placed
 from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.training.allocator import keep_freed_memory
-from agsgtl.training.inputs import LabelledPixels, TrainingInputs, cube_tensor
+from agsgtl.training.inputs import LabelledPixels, TrainingInputs, as_networks_read
 from benchmarks.naive import NaiveAdversarialTraining
 
 CLASSES = 6
@@ -56,7 +56,7 @@ def made_up_inputs(size: tuple[int, int, int], device: str, seed: int = 0) -> Tr
         labels[drawn] = truth.reshape(-1)[drawn] + 1
         scenes.append(
             (
-                cube_tensor(cube.transpose(2, 0, 1)[None], device),
+                as_networks_read(cube, device),
                 LabelledPixels.of(labels.reshape(height, width), device),
             )
         )

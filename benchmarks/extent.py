@@ -31,7 +31,7 @@ from agsgtl.reporting.statistics import t_interval
 from agsgtl.seeds import Seeds
 from agsgtl.training import windows
 from agsgtl.training.adapt import AdversarialTraining
-from agsgtl.training.inputs import LabelledPixels, TrainingInputs, cube_tensor
+from agsgtl.training.inputs import LabelledPixels, TrainingInputs, as_networks_read
 from agsgtl.training.methods import METHODS
 from agsgtl.trial import Place, ensure_source_model, make_ask, run_trial
 from agsgtl.tuning.confirm import score_records
@@ -108,7 +108,7 @@ def fake_houston(field: int) -> TrainingInputs:
         labels = np.repeat(np.arange(classes), chosen.shape[1])
         return LabelledPixels(torch.from_numpy(chosen.reshape(-1)), torch.from_numpy(labels))
 
-    cube = cube_tensor(rng.standard_normal((1, bands, height, width), dtype=np.float32))
+    cube = as_networks_read(rng.standard_normal((height, width, bands), dtype=np.float32))
     source = pixels(189 // field**2 + 1, 189, 0, width)
     target = pixels(8 if field > 1 else 15, 15, 1050, 1550)
     return TrainingInputs(

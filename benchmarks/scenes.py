@@ -117,8 +117,9 @@ def stage_in_this_process(stage: str, pair_name: str, folder: str) -> None:
     import torch
 
     from agsgtl.config import AUTHORS_SETTINGS, configure
-    from agsgtl.data.normalisation import fit_scaling, normalise
+    from agsgtl.data.normalisation import fit_scaling
     from agsgtl.data.pairing import load_pair
+    from agsgtl.data.sharing import normalised_pixels
     from agsgtl.evaluation.predict import network_predictor, predict_scene
     from agsgtl.models.networks import build_discriminator, build_segmenter
 
@@ -126,7 +127,7 @@ def stage_in_this_process(stage: str, pair_name: str, folder: str) -> None:
     started, worked = time.monotonic(), time.process_time()
     pair = load_pair(pair_name, Path(folder))
     if stage == "load and normalise":
-        normalise(pair, "per_domain")
+        normalised_pixels(pair, "per_domain")
     if stage == "predict":
         scaling = fit_scaling(pair, "per_domain")[1]
         config = configure(AUTHORS_SETTINGS[pair.authors_settings], origin="the authors' settings")

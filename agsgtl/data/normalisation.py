@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from agsgtl.data.pairing import DomainPair
 from agsgtl.data.scene import row_blocks
-from agsgtl.errors import UserError
 
 NetworkInput = NDArray[np.float32]
 """(1, bands, height, width), C-contiguous: one scene is one batch."""
@@ -38,27 +37,6 @@ class BandScaling:
             with np.errstate(over="ignore"):  # beyond float32 is the caller's error
                 pixels = ((cube[rows] - self.mean) / self.deviation).astype(np.float32)
             yield rows, pixels
-
-
-def normalise(pair: DomainPair, kind: str) -> tuple[NetworkInput, NetworkInput]:
-    """The source and the target as networks read them, both float32 (1, bands, height, width).
-
-    Args:
-        pair: the raw cubes, (height, width, bands).
-        kind: `data.normalisation`, see `fit_scaling`.
-
-    Raises:
-        UserError: a normalised value is beyond float32.
-        ValueError: `kind` is none of the four.
-    """
-    scalings = fit_scaling(pair, kind)
-    cubes = scalings[0].apply(pair.source_cube), scalings[1].apply(pair.target_cube)
-    for side, cube in zip(("source", "target"), cubes, strict=True):
-        if not all(np.isfinite(band).all() for band in cube[0]):
-            raise UserError(
-                f"{pair.name}: the {side} has values beyond float32 after data.normalisation '{kind}'; rescale the cube"
-            )
-    return cubes
 
 
 def fit_scaling(pair: DomainPair, kind: str) -> tuple[BandScaling, BandScaling]:

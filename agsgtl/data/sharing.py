@@ -23,10 +23,11 @@ Pixels = NDArray[np.float32]
 
 
 def normalised_pixels(pair: DomainPair, kind: str) -> tuple[Pixels, Pixels]:
-    """The source and the target, normalised as `data.normalisation` says; the numbers of `normalise`, bit for bit.
+    """The source and the target, normalised as `data.normalisation` says (`normalisation.fit_scaling`).
 
     Raises:
         UserError: a normalised value is beyond float32.
+        ValueError: `kind` is none of the four.
     """
     if pair.shared is None:
         return _in_memory(pair, kind)

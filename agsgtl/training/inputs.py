@@ -53,20 +53,11 @@ class TrainingInputs:
         return self.source_cube.shape[1]
 
 
-def cube_tensor(cube: NDArray[np.floating], device: str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
-    """A normalised cube (1, bands, height, width) where and how the convolutions want it.
-
-    Copied into plain order first: over a transposed view, PyTorch 2.13 was seen to give a wrong weight gradient of a
-    grouped convolution, without a word.
-    """
-    plain = torch.from_numpy(np.ascontiguousarray(cube))
-    return plain.to(device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
-
-
 def as_networks_read(pixels: Pixels, device: str = "cpu") -> Tensor:
     """The same numbers as (1, bands, height, width), channels last; on a CPU the same memory.
 
-    All four strides are those of a tensor that PyTorch itself has put into this order.
+    The pixels are in C order, so that all four strides are those of a tensor that PyTorch itself has put into this order: over a
+    transposed view, PyTorch 2.13 was seen to give a wrong weight gradient of a grouped convolution, without a word.
     """
     return torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).to(device)
 

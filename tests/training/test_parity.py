@@ -20,7 +20,7 @@ from agsgtl.config import Config, configure
 from agsgtl.models.authors_weights import from_authors
 from agsgtl.models.networks import build_discriminator, build_segmenter
 from agsgtl.training.adapt import AdversarialTraining
-from agsgtl.training.inputs import LabelledPixels, TrainingInputs, cube_tensor
+from agsgtl.training.inputs import LabelledPixels, TrainingInputs, as_networks_read
 from agsgtl.training.pretrain import pretrain
 from benchmarks.naive import NaiveAdversarialTraining
 
@@ -117,7 +117,7 @@ def config_of(trace: dict[str, NDArray]) -> Config:
 
 def inputs_of(trace: dict[str, NDArray]) -> TrainingInputs:
     cubes = [
-        cube_tensor(trace[f"{domain}_cube"].transpose(2, 0, 1)[None], dtype=torch.float64)
+        as_networks_read(np.ascontiguousarray(trace[f"{domain}_cube"], dtype=np.float64))
         for domain in ("source", "target")
     ]
     labels = {
