@@ -66,7 +66,7 @@ def check(
         from agsgtl.data.picture import draw_pair
 
         path = picture or Path(f"{checkup.pair.name.replace('/', '__')}.check.png")
-        draw_pair(path, checkup.pair, checkup.test, checkup.wavelengths_nm)
+        draw_pair(path, checkup.pair, checkup.test)
         typer.echo(f"picture: {path}")
     return 0
 

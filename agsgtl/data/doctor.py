@@ -92,7 +92,6 @@ class Checkup:
     leak: Leak | None = None
     pair: DomainPair | None = None
     test: LabelImage | None = None
-    wavelengths_nm: tuple[NDArray[np.float64] | None, NDArray[np.float64] | None] = (None, None)
 
     @property
     def is_usable(self) -> bool:
@@ -104,7 +103,6 @@ class Checkup:
 class _Side:
     ids: Collection[int]
     magnitude: float
-    wavelengths_nm: NDArray[np.float64] | None
 
 
 def examine(name: str, root: Path | None, reaches: Reaches, needed: int) -> Checkup:
@@ -136,8 +134,7 @@ def examine(name: str, root: Path | None, reaches: Reaches, needed: int) -> Chec
     rows = _count(pair, test)
     findings += _examine_counts(found, rows, needed, pair.rest_minimum)
     leak = None if pair.tests_on_the_rest else _measure_leak(pair, test, reaches[network_family(found.spec)])
-    centres = tuple(side.wavelengths_nm if side else None for side in (source, target))
-    return Checkup(found.origin, tuple(findings), rows, leak, pair, test, (centres[0], centres[1]))
+    return Checkup(found.origin, tuple(findings), rows, leak, pair, test)
 
 
 def _attempt(action: Callable[[], _Result], findings: list[Finding]) -> _Result | None:
@@ -171,7 +168,7 @@ def _examine_side(found: FoundPair, domain: Domain, side: str, findings: list[Fi
     findings += examine_cube(name, statistics)
     findings += examine_wavelengths(name, centres)
     findings += examine_ids(name, labels, _named_ids(found, side))
-    return _Side(np.unique(labels[labels > 0]).tolist(), statistics.magnitude, centres)
+    return _Side(np.unique(labels[labels > 0]).tolist(), statistics.magnitude)
 
 
 def _fits(

@@ -54,6 +54,10 @@ def unpack_pair(pair: DomainPair, folder: Path) -> None:
         "shares_cube": pair.shares_cube,
         "buffer_family": pair.buffer_family,
         "georeferences": [_as_json(place) for place in (pair.source_georeference, pair.target_georeference)],
+        "wavelengths_nm": [
+            None if centres is None else centres.tolist()
+            for centres in (pair.source_wavelengths_nm, pair.target_wavelengths_nm)
+        ],
         "parts": [[part.checksum, part.rows, part.columns] for part in parts],
     }
     archive = io.BytesIO()
@@ -82,6 +86,10 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         CubePart(read_array(_cube_path(folder, checksum), None), checksum, (rows[0], rows[1]), (columns[0], columns[1]))
         for checksum, rows, columns in description["parts"]
     )
+    centres = [
+        None if stored is None else np.array(stored, np.float64)
+        for stored in description.get("wavelengths_nm", (None, None))
+    ]
     places = [_from_json(stored) for stored in description.get("georeferences", (None, None))]
     return DomainPair(
         name=description["name"],
@@ -101,6 +109,8 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         rest_minimum=description.get("rest_minimum", 0),
         source_georeference=places[0],
         target_georeference=places[1],
+        source_wavelengths_nm=centres[0],
+        target_wavelengths_nm=centres[1],
         shares_cube=description.get("shares_cube", False),
         buffer_family=description.get("buffer_family"),
         shared=folder / "data" / "normalised" / description["fingerprint"],

@@ -61,6 +61,7 @@ class DomainPair:
         tests_on_the_rest: whatever a confirmation does not draw is its test pool (`split: authors`); no search may use it.
         rest_minimum: pixels a class that a draw must leave for that pool; 0 where it is parted already.
         source_georeference, target_georeference: coordinates of the crops, where the files have them.
+        source_wavelengths_nm, target_wavelengths_nm: (bands,) band centres, where they are known.
         shares_cube: source and target lie on one grid of pixels: parts of one cube, in other bands perhaps, or of its copy.
         buffer_family: the network family whose reach `split: blocks` keeps test pixels away by; None for other splits, and for
             pairs unpacked before this was kept.
@@ -87,6 +88,8 @@ class DomainPair:
     rest_minimum: int = 0
     source_georeference: Georeference | None = None
     target_georeference: Georeference | None = None
+    source_wavelengths_nm: NDArray[np.float64] | None = None
+    target_wavelengths_nm: NDArray[np.float64] | None = None
     shares_cube: bool = False
     buffer_family: str | None = None
     shared: Path | None = None
@@ -174,6 +177,8 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
         rest_minimum=spec.test_pool.minimum if spec.test_pool.split == "authors" else 0,
         source_georeference=_cropped(source, source_part),
         target_georeference=_cropped(target, target_part),
+        source_wavelengths_nm=source.wavelengths_nm,
+        target_wavelengths_nm=target.wavelengths_nm,
         shares_cube=shares_cube,
         buffer_family=network_family(spec) if spec.test_pool.split == "blocks" else None,
     )

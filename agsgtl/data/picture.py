@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agsgtl.data.falsecolours import false_colours
 from agsgtl.data.pairing import DomainPair
 from agsgtl.data.pools import LabelImage
 from agsgtl.durable import replace_bytes
@@ -15,17 +16,13 @@ from agsgtl.durable import replace_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-FALSE_COLOUR_NM = (860.0, 650.0, 550.0)
-"""Near infrared, red and green as red, green and blue: vegetation is red."""
 _MOST_PIXELS = 1200
 _SPLITS = {"source": "#0072B2", "development": "#0072B2", "test": "#D55E00"}
 _WIDE = 2.0
 """Width over height from which a scene's panels stand below each other."""
 
 
-def draw_pair(
-    path: Path, pair: DomainPair, test: LabelImage, wavelengths_nm: tuple[NDArray[np.float64] | None, ...]
-) -> None:
+def draw_pair(path: Path, pair: DomainPair, test: LabelImage) -> None:
     """Writes the picture as PNG in the place of an earlier one; labels of the test pool are shown."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -38,12 +35,13 @@ def draw_pair(
     target_labels = np.maximum(pair.development_labels, test)
     splits = (("source",), (pair.source_labels,)), (("development", "test"), (pair.development_labels, test))
     cubes = pair.source_cube, pair.target_cube
+    wavelengths_nm = pair.source_wavelengths_nm, pair.target_wavelengths_nm
     for row, (cube, labels, centres, (names, images)) in enumerate(
         zip(cubes, (pair.source_labels, target_labels), wavelengths_nm, splits, strict=True)
     ):
         side = ("source", "target")[row]
         step = max(1, -(-max(labels.shape) // _MOST_PIXELS))
-        axes[row, 0].imshow(false_colour(cube[::step, ::step], centres))
+        axes[row, 0].imshow(false_colours(cube[::step, ::step], centres))
         axes[row, 1].imshow(coloured(thinned(labels, step), pair.colours), interpolation="nearest")
         of_splits = coloured(thinned(_numbered(images), step), tuple(_SPLITS[name] for name in names))
         axes[row, 2].imshow(of_splits, interpolation="nearest")
@@ -70,24 +68,6 @@ def thinned(labels: LabelImage, step: int) -> LabelImage:
     pixels = squares.reshape(*squares.shape[:2], step * step)
     first: LabelImage = np.take_along_axis(pixels, (pixels > 0).argmax(axis=2, keepdims=True), axis=2)[:, :, 0]
     return first
-
-
-def false_colour(cube: NDArray[Any], wavelengths_nm: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """(height, width, 3) in 0..1: three bands, each stretched from its 2nd to its 98th percentile.
-
-    Args:
-        cube: (height, width, bands).
-        wavelengths_nm: (bands,) band centres; without them bands at 3/4, 1/2 and 1/4 of the list are shown.
-    """
-    bands = cube.shape[2]
-    if wavelengths_nm is not None and len(wavelengths_nm) == bands:
-        chosen = [int(np.abs(wavelengths_nm - centre).argmin()) for centre in FALSE_COLOUR_NM]
-    else:
-        chosen = [bands * 3 // 4, bands // 2, bands // 4]
-    picture = np.asarray(cube[:, :, chosen], np.float64)
-    low, high = np.percentile(picture, (2, 98), axis=(0, 1))
-    stretched: NDArray[np.float64] = ((picture - low) / np.maximum(high - low, 1e-12)).clip(0.0, 1.0)
-    return stretched
 
 
 def coloured(labels: NDArray[np.integer], colours: tuple[str, ...]) -> NDArray[np.uint8]:

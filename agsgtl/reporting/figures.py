@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from agsgtl.data.falsecolours import false_colours
 from agsgtl.data.pairing import DomainPair, load_pair
 from agsgtl.data.pools import LabelImage
 from agsgtl.data.vault import LabelVault
@@ -157,11 +159,15 @@ def draw_scenes(
             name = f"{row.name}_{pair_name}_seed{record['number']}"
             if (folder.path / "class_map.npy").exists() and wanted("map"):
                 named = (pair.class_names, pair.colours)
-                yield slug(f"map_{name}"), plot_maps(pair.target_cube, test_labels, folder.class_map()[0], *named)
+                yield slug(f"map_{name}"), plot_maps(_target_scene(pair), test_labels, folder.class_map()[0], *named)
             gate = folder.path / "maps" / "target" / "attention.npy"
             if gate.exists() and wanted("attention"):
                 values = np.load(gate, allow_pickle=False)
-                yield slug(f"attention_{name}"), plot_attention(values, pair.target_cube, row.name)
+                yield slug(f"attention_{name}"), plot_attention(values, _target_scene(pair), row.name)
+
+
+def _target_scene(pair: DomainPair) -> NDArray[np.float64]:
+    return false_colours(pair.target_cube, pair.target_wavelengths_nm)
 
 
 def sampled_front(frame: pd.DataFrame) -> pd.DataFrame | None:

@@ -17,28 +17,10 @@ from agsgtl.reporting.plotstyle import COLUMN_IN, PAGE_IN, new_figure, styled
 UNLABELLED = "#FFFFFF"
 RIGHT, WRONG = "#D0D0D0", "#000000"
 
-_FULL_RANGE_BANDS = 150
-
-
-def false_colours(cube: NDArray[Any]) -> NDArray[np.float64]:
-    """(height, width, 3) in 0..1: near infrared, red and green by position, stretched between percentiles 2 and 98.
-
-    Sensors with 150 bands or more are taken to reach 2500 nm (AVIRIS, Hyperion), others 1000 nm.
-
-    Args:
-        cube: (height, width, bands) raw numbers.
-    """
-    bands = cube.shape[2]
-    positions = (0.20, 0.13, 0.08) if bands >= _FULL_RANGE_BANDS else (0.75, 0.45, 0.25)
-    chosen = np.asarray(cube[:, :, [int(position * bands) for position in positions]], dtype=np.float64)
-    low, high = np.percentile(chosen, [2, 98], axis=(0, 1))
-    stretched: NDArray[np.float64] = np.clip((chosen - low) / np.maximum(high - low, 1e-12), 0, 1)
-    return stretched
-
 
 @styled
 def plot_maps(
-    cube: NDArray[Any],
+    scene: NDArray[np.float64],
     test_labels: NDArray[np.uint8],
     class_map: NDArray[np.uint8],
     class_names: Sequence[str],
@@ -47,7 +29,7 @@ def plot_maps(
     """False colours, test labels, class map and errors side by side, with a legend of class names.
 
     Args:
-        cube: (height, width, bands) of the target scene.
+        scene: (height, width, 3), the target in false colours (`data.falsecolours`).
         test_labels: (height, width), 0 where a pixel is not in the test pool, 1..K.
         class_map: (height, width) predicted classes, 1..K.
         class_names: K names.
@@ -58,7 +40,7 @@ def plot_maps(
     figure, axes = new_figure(PAGE_IN, panel_height + 0.75, 1, 4)
     palette = ListedColormap([UNLABELLED, *colours])
     style: Any = {"cmap": palette, "vmin": 0, "vmax": len(colours), "interpolation": "nearest"}
-    axes[0].imshow(false_colours(cube), interpolation="nearest")
+    axes[0].imshow(scene, interpolation="nearest")
     axes[1].imshow(test_labels, **style)
     axes[2].imshow(class_map, **style)
     wrong = np.where(test_labels > 0, 1 + (class_map != test_labels), 0)
@@ -77,17 +59,17 @@ def plot_maps(
 
 
 @styled
-def plot_attention(attention: NDArray[np.floating], cube: NDArray[Any], title: str) -> Figure:
+def plot_attention(attention: NDArray[np.floating], scene: NDArray[np.float64], title: str) -> Figure:
     """The gate's value at every pixel beside the false-colour scene.
 
     Args:
         attention: (height, width) gate values, between `attention.floor` and `attention.ceiling`.
-        cube: (height, width, bands) of the same scene.
+        scene: (height, width, 3), the same scene in false colours.
         title: above the picture.
     """
     height, width = attention.shape
     figure, axes = new_figure(COLUMN_IN, min(4.5, COLUMN_IN / 2 * height / width) + 0.75, 1, 2)
-    axes[0].imshow(false_colours(cube), interpolation="nearest")
+    axes[0].imshow(scene, interpolation="nearest")
     image = axes[1].imshow(attention, cmap="cividis", interpolation="nearest")
     _frame(axes[0], "false colour")
     _frame(axes[1], title)

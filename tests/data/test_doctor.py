@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from agsgtl.data.doctor import Checkup, examine
 from agsgtl.data.indices import write_index_file
-from agsgtl.data.picture import draw_pair, false_colour, thinned
+from agsgtl.data.picture import draw_pair, thinned
 from agsgtl.errors import UserError
 
 EditPair = Callable[[str, str], str]
@@ -215,17 +215,8 @@ def test_the_picture_shows_both_scenes(tiny_file: Path, tmp_path: Path) -> None:
     found = checkup(tiny_file)
     assert found.pair is not None
     assert found.test is not None
-    draw_pair(tmp_path / "pair.png", found.pair, found.test, found.wavelengths_nm)
+    draw_pair(tmp_path / "pair.png", found.pair, found.test)
     assert imread(tmp_path / "pair.png").shape[:2] == (800, 1200)
-
-
-def test_false_colour_takes_infrared_red_and_green() -> None:
-    cube = np.zeros((2, 2, 4))
-    cube[0, 0] = [1, 2, 3, 4]
-    cube[1, 1] = [4, 0, 0, 0]
-    picture = false_colour(cube, np.array([550.0, 650.0, 860.0, 2000.0]))
-    assert picture.shape == (2, 2, 3)
-    assert picture[1, 1].tolist() == [0, 0, 1]
 
 
 def test_a_single_labelled_pixel_stays_in_a_thinned_picture() -> None:

@@ -94,8 +94,13 @@ def test_two_sensors_meet_by_wavelength_and_the_pair_says_so(tiny_file: Path, ed
     assert pair.notes == (
         "bands matched by wavelength (nearest) at 4 centres of the target from 402 to 458 nm, at most 2 nm apart",
     )
+    assert pair.source_wavelengths_nm is not None
+    assert pair.source_wavelengths_nm.tolist() == [400, 420, 440, 460]
     unpack_pair(pair, tiny_file.parent)
-    assert map_pair(tiny_file.parent, "tiny").notes == pair.notes
+    mapped = map_pair(tiny_file.parent, "tiny")
+    assert mapped.notes == pair.notes
+    assert mapped.target_wavelengths_nm is not None
+    assert mapped.target_wavelengths_nm.tolist() == [402, 421, 439, 458]
     other = load_pair(edit_pair("match_bands: nearest", "match_bands: interpolate"))
     assert other.fingerprint != pair.fingerprint
 

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic import PAIR, make_record, write_confirm, write_experiment, write_ledger, write_run, write_search
 
+from agsgtl.data.falsecolours import false_colours
 from agsgtl.data.pairing import load_pair
 from agsgtl.reporting import figures, maps, resultplots, searchplots
 from agsgtl.reporting.confirmed import read_confirmed
@@ -110,22 +111,29 @@ def test_curves_say_how_many_of_the_seeds_they_show(tmp_path: Path, seeds: int, 
     assert axis.get_title().replace("\n", " ") == f"agsgtl, {PAIR}{said}"
 
 
-def test_errors_and_false_colours_are_right() -> None:
-    rng = np.random.default_rng(0)
-    cube, truth = rng.random((6, 5, 20)), np.zeros((6, 5), np.uint8)
+def test_a_map_shows_the_scene_in_the_bands_that_its_wavelengths_tell(tmp_path: Path) -> None:
+    pair = load_pair(REAL)
+    assert pair.target_wavelengths_nm is not None
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5}, REAL, fingerprint=pair.fingerprint)
+    (trial,) = Ledger(tmp_path / "demo").confirmations()
+    trial.write_class_map(np.ones((1, *pair.target_cube.shape[:2]), np.uint8))
+    ((_, figure),) = figures.draw_scenes(read_confirmed([tmp_path / "demo"]), [].append)
+    shown = figure.axes[0].get_images()[0].get_array()
+    np.testing.assert_array_equal(shown, false_colours(pair.target_cube, pair.target_wavelengths_nm))
+    assert not np.array_equal(shown, false_colours(pair.target_cube))
+
+
+def test_errors_are_right() -> None:
+    scene, truth = np.zeros((6, 5, 3)), np.zeros((6, 5), np.uint8)
     truth[0, :4] = [1, 1, 2, 2]
     found = np.full((6, 5), 1, np.uint8)
-    figure = maps.plot_maps(cube, truth, found, ["a", "b"], ["#ff0000", "#00ff00"])
+    figure = maps.plot_maps(scene, truth, found, ["a", "b"], ["#ff0000", "#00ff00"])
     shown = figure.axes[3].get_images()[0].get_array()
     assert shown is not None
     assert shown[0].tolist() == [1, 1, 2, 2, 0]
     assert shown[1:].max() == 0
     assert figure.axes[3].get_title() == "errors (50.0 %)"
-    colours = maps.false_colours(cube)
-    assert colours.shape == (6, 5, 3)
-    assert colours.min() >= 0
-    assert colours.max() <= 1
-    assert isinstance(maps.plot_attention(cube[:, :, 0], cube, "gate"), Figure)
+    assert isinstance(maps.plot_attention(scene[:, :, 0], scene, "gate"), Figure)
 
 
 def test_rows_of_a_confusion_matrix_are_percent_of_the_truth() -> None:
