@@ -5,7 +5,7 @@ run_trial
     _start_seed       draw_labels -> training_inputs -> obtain_source_model -> the method's Training
     SeedRun.advance   one epoch of one seed, its selection score, and the weights that `adapt.keep` wants
   SeedRun.outcome   the kept weights' validation metrics and class map
-A failure of any kind ends in a record with its reason. Nothing here can see a test label.
+A failure of any kind ends in a record with its reason. Nothing here trains or selects on a test label.
 """
 
 from __future__ import annotations

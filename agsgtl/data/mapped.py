@@ -1,8 +1,9 @@
-"""A sweep unpacks each cube once; its trials map it. Test labels never lie there.
+"""A sweep unpacks each cube once; its trials map it. A pair's test pool never lies there.
 
 In the sweep's folder: `data/<checksum>/cube.npy`, a whole raw cube, and `pairs/<name>.npz` (a '/' in the name is '__' there):
-which cubes and crops, source labels, development labels. Both appear whole or not at all. What trials make of the cubes
-lies in `data/normalised/` (`sharing.py`).
+which cubes and crops, source labels, development labels; with `split: authors`, where what is test depends on each run's
+draw, these are all of the target's. Both appear whole or not at all. What trials make of the cubes lies in `data/normalised/`
+(`sharing.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pair of scenes as a trial may see it: shared classes in one order, common bands, and no test label.
+"""A pair of scenes as a trial may see it: shared classes in one order, common bands, and no test pool.
 
 `load_pair` goes: specification (`catalog`) -> two `Scene`s (`loading`) -> crops -> label images of the shared classes ->
 pools (`pools`) -> `DomainPair`. The test pool is dropped on the way; `vault.LabelVault` takes the same way and keeps it.
@@ -52,7 +52,8 @@ class DomainPair:
         source_cube: (height, width, bands) raw numbers, possibly a memory map.
         source_labels: (height, width) uint8, 0 = unlabelled, 1..K.
         target_cube: (height, width, bands) raw numbers, as many bands as the source's.
-        development_labels: (height, width) uint8, 0..K: the target's development pool only.
+        development_labels: (height, width) uint8, 0..K: the target's development pool only; with `split: authors` all of the
+            target's labels, of which `draw_labels` alone reads.
         authors_settings: a key of `config.AUTHORS_SETTINGS`.
         authors_scale: divisors of source and target cube for `data.normalisation: authors`.
         fingerprint: sixteen hexadecimal digits that change with anything that can change a result.

@@ -80,6 +80,14 @@ def test_a_pair_whose_files_changed_is_not_scored(tiny: DomainPair, tiny_file: P
         LabelVault(str(tiny_file)).test_labels(tiny.fingerprint)
 
 
+def test_of_what_trains_only_the_draw_reads_the_development_pool() -> None:
+    """With `split: authors` the pool holds what is test in a run, so nothing but its draw may reach the run."""
+    package = Path(agsgtl.__file__).parent
+    reading = {path.name for path in package.rglob("*.py") if ".development_labels" in path.read_text()}
+    of_no_training = {"pairing.py", "mapped.py", "vault.py", "doctor.py", "picture.py"}
+    assert reading == {"labels.py", *of_no_training}
+
+
 def test_only_the_vault_and_pairing_can_name_the_test_pool() -> None:
     package = Path(agsgtl.__file__).parent
     naming = {
