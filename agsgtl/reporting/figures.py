@@ -194,19 +194,27 @@ def slug(name: str) -> str:
 
 
 def _draw_confusion(records: pd.DataFrame, title: str) -> Figure:
-    """The confusion matrix summed over the seeds with scores."""
+    """The confusion matrix summed over the runs with scores."""
     scored = records[records["macro_f1"].notna()]
     scores = [TrialFolder(_folder(record)).scores()[0] for _, record in scored.iterrows()]
     counts = np.sum([np.array(one.confusion_matrix) for one in scores], axis=0)
-    return plot_confusion(counts, scores[0].class_names, f"{title}, {len(scores)} seeds")
+    return plot_confusion(counts, scores[0].class_names, f"{title}, {_how_many(scored)}")
 
 
 def _draw_curves(records: pd.DataFrame, title: str) -> Figure:
+    """The curves of the first runs, each named by its folder: the seed, `<seed>.<i>` where it is a further initialisation."""
     first = records.head(_MOST_CURVES)
-    curves = {str(record["number"]): TrialFolder(_folder(record)).progress() for _, record in first.iterrows()}
-    kept = {str(r["number"]): int(r["epoch"]) for _, r in records.iterrows() if pd.notna(r["epoch"])}
-    shown = f", {len(first)} of {len(records)} seeds" if len(first) < len(records) else ""
+    runs = {_folder(record).name: record for _, record in first.iterrows()}
+    curves = {name: TrialFolder(_folder(record)).progress() for name, record in runs.items()}
+    kept = {name: int(record["epoch"]) for name, record in runs.items() if pd.notna(record["epoch"])}
+    shown = f", {len(first)} of {_how_many(records)}" if len(first) < len(records) else ""
     return plot_learning_curves(curves, kept, title + shown)
+
+
+def _how_many(records: pd.DataFrame) -> str:
+    """How many seeds some confirmations have, and how many runs where a seed has several."""
+    seeds = records["number"].nunique()
+    return f"{seeds} seeds" if seeds == len(records) else f"{len(records)} runs of {seeds} seeds"
 
 
 def _weights_of(importances: pd.DataFrame | None, study: str) -> pd.Series[Any]:

@@ -100,15 +100,25 @@ def test_learning_curves_ring_the_kept_epoch() -> None:
     assert [line.get_xydata().tolist() for line in axis.get_lines()][1] == [[2.0, 0.2]]
 
 
-@pytest.mark.parametrize(("seeds", "said"), [(9, ", 8 of 9 seeds"), (8, "")])
-def test_curves_say_how_many_of_the_seeds_they_show(tmp_path: Path, seeds: int, said: str) -> None:
-    write_confirm(tmp_path / "demo", "agsgtl", dict.fromkeys(range(41, 41 + seeds), 0.5))
+@pytest.mark.parametrize(
+    ("seeds", "inits", "said"), [(9, 1, ", 8 of 9 seeds"), (8, 1, ""), (4, 2, ""), (5, 2, ", 8 of 10 runs of 5 seeds")]
+)
+def test_every_run_has_its_curve_and_the_title_says_how_many_are_shown(
+    tmp_path: Path, seeds: int, inits: int, said: str
+) -> None:
+    for init in range(inits):
+        write_confirm(tmp_path / "demo", "agsgtl", dict.fromkeys(range(41, 41 + seeds), 0.5), init=init)
     for record in (tmp_path / "demo").rglob("record.json"):
         record.with_name("progress.jsonl").write_text('{"epoch": 1, "score": 0.5}\n')
     confirmed = read_confirmed([tmp_path / "demo"])
     pictures = dict(draw_all(confirmed.frame, confirmed, None, [].append))
     (axis,) = pictures[slug(f"curves_agsgtl_{PAIR}")].axes
     assert axis.get_title().replace("\n", " ") == f"agsgtl, {PAIR}{said}"
+    named = [line.get_label() for line in axis.get_lines() if not str(line.get_label()).startswith("_")]
+    assert (
+        named
+        == [str(seed) + (f".{init}" if init else "") for seed in range(41, 41 + seeds) for init in range(inits)][:8]
+    )
 
 
 def test_a_map_shows_the_scene_in_the_bands_that_its_wavelengths_tell(tmp_path: Path) -> None:
