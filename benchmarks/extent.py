@@ -27,7 +27,7 @@ from agsgtl.data.pairing import load_pair
 from agsgtl.models.networks import build_segmenter
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Identity, Setup
-from agsgtl.reporting.statistics import t_interval
+from agsgtl.reporting.statistics import compare_over_pairs
 from agsgtl.seeds import Seeds
 from agsgtl.training import windows
 from agsgtl.training.adapt import AdversarialTraining
@@ -39,6 +39,8 @@ from agsgtl.tuning.lease import only_driver
 
 PAIRS: Final = ("west_to_east", "east_to_west", "north_to_south", "south_to_north", "notill_to_mintill")
 SEEDS: Final = (1, 2, 3, 4, 5)
+Run = tuple[float, float]
+"""Macro F1 and processor seconds."""
 GOOD: Final[Mapping[str, Value]] = {
     "pretrain.epochs": 100,
     "adapt.epochs": 40,
@@ -163,36 +165,43 @@ def identify(folder: Path, arm: str, name: str, seed: int) -> tuple[Ledger, Iden
 
 
 def compare(folder: Path, arm: str) -> None:
-    """Prints macro F1 of an arm and of `scene` by pair over the seeds that both have, and the paired differences."""
+    """Prints macro F1 of an arm and of `scene` by pair over the seeds that both have, and the paired differences.
+
+    Over all pairs a seed is one observation, as in the tables: pairs cut from one cube depend on each other.
+    """
     print(f"\n| pair | seeds | scene | {arm} | {arm} - scene, 95 % t interval | s a run: scene | {arm} |")
     print("|---|---|---|---|---|---|---|")
-    everything = []
+    sides: list[dict[str, dict[int, Run]]] = [
+        {pair: runs(folder, name, pair) for pair in PAIRS} for name in ("scene", arm)
+    ]
     for pair in PAIRS:
-        found = [(run(folder, "scene", pair, seed), run(folder, arm, pair, seed)) for seed in SEEDS]
-        both = [(one, other) for one, other in found if one and other]
-        everything += both
-        print_row(pair, both)
-    print_row("all", everything)
+        print_row(pair, *([side[pair]] for side in sides))
+    print_row("all", *(list(side.values()) for side in sides))
 
 
-def run(folder: Path, arm: str, pair: str, seed: int) -> tuple[float, float] | None:
-    """Macro F1 and processor seconds of a run, or None where it is missing."""
-    ledger, identity = identify(folder, arm, f"indian_pines/{pair}", seed)
-    place = ledger.folder(identity)
-    record = place.record()
-    return (place.scores()[0].macro_f1, record.cost.cpu_s) if record and place.scores() else None
+def runs(folder: Path, arm: str, pair: str) -> dict[int, Run]:
+    """By seed macro F1 and processor seconds of the runs that are there."""
+    found = {}
+    for seed in SEEDS:
+        ledger, identity = identify(folder, arm, f"indian_pines/{pair}", seed)
+        place = ledger.folder(identity)
+        record = place.record()
+        if record and place.scores():
+            found[seed] = (place.scores()[0].macro_f1, record.cost.cpu_s)
+    return found
 
 
-def print_row(name: str, both: list[tuple[tuple[float, float], tuple[float, float]]]) -> None:
-    if not both:
+def print_row(name: str, scene: list[dict[int, Run]], other: list[dict[int, Run]]) -> None:
+    """One line; nothing where no seed has every pair on both sides."""
+    sides = [[{seed: run[0] for seed, run in of_pair.items()} for of_pair in side] for side in (other, scene)]
+    test = compare_over_pairs(*sides)
+    if test is None:
         return
-    values = np.array(both)
-    differences = values[:, 1, 0] - values[:, 0, 0]
-    low, high = t_interval(differences) or (np.nan, np.nan)
-    scene, other = values[:, 0].mean(axis=0), values[:, 1].mean(axis=0)
+    low, high = test.interval or (np.nan, np.nan)
+    means = [np.mean([run for of_pair in side for run in of_pair.values()], axis=0) for side in (scene, other)]
     print(
-        f"| {name} | {len(both)} | {scene[0]:.3f} | {other[0]:.3f} | {differences.mean():+.3f} ({low:+.3f} to {high:+.3f}) "
-        f"| {scene[1]:.0f} | {other[1]:.0f} |"
+        f"| {name} | {test.n} | {means[0][0]:.3f} | {means[1][0]:.3f} | {test.difference:+.3f} ({low:+.3f} to {high:+.3f}) "
+        f"| {means[0][1]:.0f} | {means[1][1]:.0f} |"
     )
 
 

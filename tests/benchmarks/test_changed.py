@@ -39,7 +39,7 @@ def test_each_winner_is_trained_with_and_without_the_change(
     out = capsys.readouterr().out
     assert f"| agsgtl | {PAIR} | 3 | 2 | 52.0 | 54.0 |" in out
     assert called[:4] == [("constant", 1), ("decay", 1), ("constant", 2), ("decay", 2)]
-    assert "agsgtl: +2.0 points, 95 % t interval +2.0 to +2.0, n = 4" in out
+    assert "agsgtl: +2.0 points, 95 % t interval +2.0 to +2.0, n = 2 seeds" in out
 
 
 @pytest.mark.parametrize("method", ["fine_tune", "agsgtll", "lda"])
