@@ -19,6 +19,9 @@ Builders = Mapping[tuple[str, str], Any]
 
 _MOST_ITEMS = 20_000_000
 
+_PLAIN_STATE = (None, None, None, -1, -1, 0)
+"""What a pickled dtype of plain numbers says behind its byte order: no subarray, names or fields; size and alignment as they are."""
+
 
 def _encoded(text: str, encoding: str) -> bytes:
     """What `_codecs.encode` is in pickles of protocol 2: bytes spelled as Latin-1 text, and nothing else."""
@@ -38,6 +41,8 @@ class _Dtype:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         if state[1] not in "<>|=":
             raise pickle.UnpicklingError(f"a byte order must be < or >, got {state[1]!r}")
+        if tuple(state[2:]) != _PLAIN_STATE:  # numpy's own dtype would believe sizes and flags that are not its kind's
+            raise pickle.UnpicklingError(f"an array must hold plain numbers, got {state[2:]!r}")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
+from agsgtl.data.plainpickle import PLAIN, Builders, PlainUnpickler
 from agsgtl.errors import UserError
 from agsgtl.seeds import derive_seed
 
@@ -74,45 +76,52 @@ def require_harmless(attributes: Mapping[str, Any], origin: str) -> None:
     """Refuses sampler attributes whose pickle would build anything but a CMA-ES optimiser.
 
     Optuna keeps that optimiser as pickled bytes in a trial's attributes and unpickles them at the next ask. A ledger may
-    come from somewhere else, so its bytes are first read by an unpickler that knows no other class.
+    come from somewhere else, so the very bytes that Optuna will read are first read here, where they can build nothing.
 
     Raises:
-        UserError: the bytes would build something else.
+        UserError: the bytes would build something else, or the attributes are not cut as Optuna cuts them.
     """
-    chunks = sorted((key for key in attributes if key.startswith("cma") and ":optimizer" in key), key=_chunk_order)
+    chunks = {key: value for key, value in attributes.items() if "optimizer" in key}
     if not chunks:
         return
-    content = "".join(str(attributes[key]) for key in chunks)
     try:
-        _CmaUnpickler(io.BytesIO(bytes.fromhex(content))).load()
+        _require_optimiser(_joined(chunks))
     except Exception as error:  # whatever a hostile or torn pickle raises
         raise UserError(
             f"{origin}: its sampler state is no CMA-ES optimiser ({error}); remove the trial's folder"
         ) from None
 
 
-def _chunk_order(key: str) -> tuple[str, int]:
-    head, _, last = key.rpartition(":")
-    return (head, int(last)) if last.isdecimal() else (key, 0)
+def _joined(chunks: Mapping[str, Any]) -> bytes:
+    """What Optuna's `CmaEsSampler` joins; a key that it would leave out or take otherwise is refused."""
+    names = [f"cma:optimizer:{number}" for number in range(len(chunks))]
+    if odd := sorted(chunks.keys() - set(names)):
+        raise pickle.UnpicklingError(f"{odd[0]} is no part of one")
+    return bytes.fromhex("".join(chunks[name] for name in names))
 
 
-class _CmaUnpickler(pickle.Unpickler):
-    _MODULES = ("cmaes._cma", "cmaes._sepcma", "cmaes._cmawm")
-    _NUMPY = frozenset(
-        {
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "scalar"),
-            ("numpy._core.numeric", "_frombuffer"),
-            ("numpy.random._pickle", "__randomstate_ctor"),
-            ("numpy.random._pickle", "__bit_generator_ctor"),
-            ("numpy.random._mt19937", "MT19937"),
-        }
-    )
+def _require_optimiser(content: bytes) -> None:
+    """Raises where a pickle is anything but one `cmaes.CMA` of numbers and arrays, and nothing behind it."""
+    *_, (_, _, stop) = pickletools.genops(content)
+    if stop + 1 != len(content):
+        raise pickle.UnpicklingError(f"{len(content) - stop - 1} bytes follow its end")
+    found = PlainUnpickler(io.BytesIO(content), _OPTIMISER).load()
+    if not isinstance(found, _Optimiser):
+        raise pickle.UnpicklingError("it is something else")
 
-    def find_class(self, module: str, name: str) -> Any:
-        """The class of an optimiser or of a plain array; anything else is refused."""
-        if (module in self._MODULES and name in ("CMA", "SepCMA", "CMAwM")) or (module, name) in self._NUMPY:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+class _Optimiser:
+    """What `cmaes.CMA` is: values by name, each a number, an array or None."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if not isinstance(value, (int, float, _ARRAY, type(None))):
+                raise pickle.UnpicklingError(f"its {name} is no number and no array")
+
+
+_ARRAY = PLAIN["numpy", "ndarray"]
+
+_OPTIMISER: Builders = {
+    ("cmaes._cma", "CMA"): _Optimiser,
+    **{name: builder for name, builder in PLAIN.items() if name[1] in ("ndarray", "dtype", "_reconstruct", "scalar")},
+}

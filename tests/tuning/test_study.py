@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
 
+import cmaes
+import numpy as np
 import pytest
+from optuna.samplers import CmaEsSampler
+from optuna.trial import create_trial
 from studies import NAME, asks_of, end, experiment_of, run
 
 from agsgtl.config import configure, flatten
@@ -171,16 +177,77 @@ def test_a_trial_killed_before_its_ask_is_asked_again(tmp_path: Path) -> None:
 
 
 class Malicious:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
     def __reduce__(self) -> tuple:
-        return (print, ("owned",))
+        return (open, (str(self.mark), "w"))
 
 
-def test_a_pickle_from_outside_is_never_built(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(
-        UserError, match=r"ask\.json: its sampler state is no CMA-ES optimiser \(it names builtins.print\)"
-    ):
-        require_harmless({"cma:optimizer": pickle.dumps(Malicious()).hex()}, "ask.json")
-    assert "owned" not in capsys.readouterr().out
+class ObjectsAsNumbers:
+    """A dtype of objects that says of itself that it holds none: numpy would take bytes for their addresses."""
+
+    def __reduce__(self) -> tuple:
+        return np.dtype, ("f8", False, True), (3, "|", None, None, None, 8, 8, 63)
+
+
+def optimiser(**others: object) -> cmaes.CMA:
+    made = cmaes.CMA(mean=np.zeros(2), sigma=1.0)
+    vars(made).update(others)
+    return made
+
+
+def cut(content: object, name: str = "cma:optimizer:{}") -> dict[str, str]:
+    """The attributes that Optuna cuts a pickle into; bytes are a pickle already."""
+    text = (content if isinstance(content, bytes) else pickle.dumps(content)).hex()
+    return {name.format(at // 2045): text[at : at + 2045] for at in range(0, len(text), 2045)}
+
+
+def restore_if_harmless(attributes: dict[str, str]) -> object:
+    """What Optuna unpickles at the next ask, once the guard lets it."""
+    require_harmless(attributes, "ask.json")
+    trial = create_trial(value=0.0, system_attrs=attributes)
+    return CmaEsSampler()._restore_optimizer([trial])
+
+
+def test_the_state_of_cma_es_passes_the_guard(tmp_path: Path) -> None:
+    assert isinstance(restore_if_harmless(cut(optimiser())), cmaes.CMA)
+    ledger = Ledger(tmp_path / "ledger")
+    changes = {"search__sampler": "cmaes", "search__scheduler": "none", "search__trials": 30}
+    run(experiment_of(tmp_path, **changes), ledger, concurrency=1)
+    stored = [ask["sampler_attributes"] for ask in asks_of(ledger)]
+    assert any("cma:optimizer:1" in attributes for attributes in stored)
+    assert Study(NAME, experiment_of(tmp_path, **changes), ledger, concurrency=1).asked == 30
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (cut, r"it asks for \w+\.open"),
+        (lambda evil: {"cma:optimizer": "".join(cut(evil).values())}, "cma:optimizer is no part of one"),
+        (lambda evil: cut(evil, "cma:optimizer:0{}"), "cma:optimizer:00 is no part"),
+        (lambda evil: cut(evil) | cut(optimiser(), "cma:a:optimizer:{}"), "cma:a:optimizer:0 is no part"),
+        (lambda evil: cut(evil) | cut(optimiser(), "cma.optimizer:{}"), r"cma\.optimizer:0 is no part"),
+        (lambda evil: cut(evil) | cut(optimiser(), "cma:optimizer:-{}"), "cma:optimizer:-0 is no part"),
+        (lambda evil: cut(optimiser()) | cut(evil, "sepcma:optimizer:{}"), "sepcma:optimizer:0 is no part"),
+        (lambda evil: cut(pickle.dumps(optimiser()) + pickle.dumps(evil)), r"\d+ bytes follow its end"),
+        (lambda evil: cut(optimiser(_mean=evil)), r"it asks for \w+\.open"),
+        (lambda evil: cut(optimiser(ask=np.dtype)), "its ask is no number and no array"),
+        (lambda evil: cut(optimiser(_mean=ObjectsAsNumbers())), "an array must hold plain numbers"),
+        (lambda evil: cut(np.zeros(2)), "it is something else"),
+        (lambda evil: {"cma:optimizer:0": ""}, "no CMA-ES optimiser"),
+    ],
+)
+def test_a_pickle_from_outside_is_never_built(
+    tmp_path: Path, others: Callable[[Malicious], dict[str, str]], said: str
+) -> None:
+    mark = tmp_path / "owned"
+    with pytest.raises(UserError, match=r"ask\.json: its sampler state is no CMA-ES optimiser \(") as caught:
+        restore_if_harmless(others(Malicious(mark)))
+    assert re.search(said, str(caught.value))
+    assert not mark.exists()
 
 
 def test_a_sampled_combination_that_makes_no_sense_does_not_end_the_sweep(tmp_path: Path) -> None:
