@@ -150,11 +150,14 @@ def read_openings(ledger: Ledger) -> list[Opening]:
     Raises:
         UserError: the chain is broken, the line is named; or the log's end is not the one that `vault.head` knows.
     """
+    # The head first, and each file once: a sweep may be writing. Its line comes before its head, so the head that was read
+    # knows of no line that is not there yet.
+    head, content = _content(_head_file(ledger)), _content(ledger.vault_log) or b""
     previous, openings = None, []
-    lines = _lines(ledger.vault_log)
+    lines = content.splitlines()
     for number, line in enumerate(lines, start=1):
         opening = _parse(line)
-        if opening is None and number == len(lines) and not _ends_whole(ledger.vault_log):
+        if opening is None and number == len(lines) and not content.endswith(b"\n"):
             break
         if opening is None or opening.previous != previous:
             raise UserError(
@@ -164,7 +167,7 @@ def read_openings(ledger: Ledger) -> list[Opening]:
             )
         openings.append(opening)
         previous = _sha256(line)
-    _require_head(ledger, lines[: len(openings)])
+    _require_head(ledger, head, lines[: len(openings)])
     return openings
 
 
@@ -200,13 +203,13 @@ def _write_head(ledger: Ledger, head: Head) -> None:
     replace_bytes(_head_file(ledger), json_bytes(asdict(head), indent=None))
 
 
-def _require_head(ledger: Ledger, lines: Sequence[bytes]) -> None:
+def _require_head(ledger: Ledger, content: bytes | None, lines: Sequence[bytes]) -> None:
     """Refuses a log that lost lines at its end, or whose last known line is another one; without a head all is believed."""
-    file = _head_file(ledger)
-    if not file.exists():
+    if content is None:
         return
+    file = _head_file(ledger)
     try:
-        head = Head(**json.loads(file.read_bytes()))
+        head = Head(**json.loads(content))
         is_there = head.lines <= len(lines) and _sha256(lines[head.lines - 1]) == head.last
     except (ValueError, TypeError, IndexError):
         raise UserError(f"{file}: cannot be read; restore it and {ledger.vault_log.name} from one copy") from None
@@ -235,21 +238,21 @@ def _parse(line: bytes) -> Opening | None:
         return None
 
 
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
 def _lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines() if path.exists() else []
+    return (_content(path) or b"").splitlines()
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _ends_whole(path: Path) -> bool:
-    return path.read_bytes().endswith(b"\n")
-
-
 def _cut_torn_end(path: Path) -> None:
     """Drops the end that a crash tore: its look was never granted, since the line comes before the look."""
-    content = path.read_bytes() if path.exists() else b""
+    content = _content(path) or b""
     whole, newline, torn = content.rpartition(b"\n")
     if torn and _parse(torn) is None:
         replace_bytes(path, whole + newline)

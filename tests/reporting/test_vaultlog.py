@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,39 @@ def test_a_head_that_cannot_be_read_is_one_line(opened: Ledger, content: str) ->
     (opened.path / "vault.head").write_text(content)
     with pytest.raises(UserError, match=r"vault\.head: cannot be read; restore it and vault\.jsonl from one copy"):
         read_openings(opened)
+
+
+def write_after_first_read(monkeypatch: pytest.MonkeyPatch, write: Callable[[], object], of: str) -> None:
+    """Lets a writer in right behind the first read of a file of this name (a pattern)."""
+    read, waiting = Path.read_bytes, [write]
+
+    def read_then_write(path: Path) -> bytes:
+        content = read(path)
+        if path.match(of) and waiting:
+            waiting.pop()()
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_then_write)
+
+
+def test_a_look_logged_while_the_log_is_read_is_no_broken_chain(
+    opened: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, first = VaultLog(opened), next(opened.confirmations())
+    write_after_first_read(monkeypatch, lambda: log.append(first, "evaluate"), of="vault.*")
+    assert len(read_openings(opened)) in (3, 4)
+    assert len(read_openings(opened)) == 4
+
+
+def test_a_line_half_written_while_the_log_is_read_is_no_broken_chain(
+    opened: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash_before_the_last_head(opened)
+    whole = opened.vault_log.read_bytes()
+    opened.vault_log.write_bytes(whole[:-20])
+    write_after_first_read(monkeypatch, lambda: opened.vault_log.write_bytes(whole), of="vault.jsonl")
+    assert len(read_openings(opened)) == 2
+    assert len(read_openings(opened)) == 3
 
 
 def test_a_torn_last_line_is_set_right_by_the_next_look(opened: Ledger) -> None:
