@@ -103,7 +103,7 @@ def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> byte
     """Appends one JSON line, and gives its bytes, newline left out; a torn line that a crash left at the end is closed
     first, so that it stays alone.
 
-    `sync=False` spares the wait for the disk where losing the last lines in a power cut is harmless.
+    `sync=False` spares the wait for the disk where losing the last lines in a power cut is harmless, or `sync` follows.
     """
     with _said_clearly(path), open(path, "ab+") as lines:
         if lines.tell() > 0:
@@ -116,6 +116,15 @@ def append_line(path: Path, entry: Mapping[str, Any], sync: bool = True) -> byte
         if sync:
             os.fsync(lines.fileno())
     return line.removesuffix(b"\n")
+
+
+def sync(path: Path) -> None:
+    """Waits for the disk to have the lines that were appended with `sync=False`; a missing file has none."""
+    if not path.exists():
+        return
+    with _said_clearly(path), open(path, "rb") as file:
+        os.fsync(file.fileno())
+        _sync_folder(path.parent)
 
 
 def set_aside(path: Path) -> Path:

@@ -56,11 +56,12 @@ class LastState:
         """Puts the runs' state in the place of the last one.
 
         Only weights that `keeps` says will stay with a record wait for the disk: what a power cut tears before that is
-        set aside by `restore`, and the epochs are trained again.
+        set aside by `restore`, and the epochs are trained again. Of the epochs that are not, the reports wait for it.
         """
         if self.attempt is None or self.file is None or self.best is None:
             return
         self.attempt.require_current()
+        self.attempt.folder.sync_progress()
         facts = {"epoch": epoch, "outcome_hash": self.outcome_hash, "runs": [run.facts() for run in runs]}
         checkpoint.save(self.file, _of_all(runs, SeedRun.tensors), facts, sync=False)
         kept = _of_all(runs, SeedRun.kept_weights)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -212,6 +213,28 @@ def test_a_trial_that_is_told_to_stop_saves_and_goes_on_later(tiny_pair: DomainP
     assert (stopped.reason, folder.has_record(), len(folder.progress())) == ("interrupted", False, 1)
     resumed = run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder))
     assert resumed.outcome() == run_trial(quick_config(), tiny_pair, setup_of(tiny_pair)).outcome()
+
+
+def test_what_nobody_will_report_again_is_on_disk_first(
+    tiny_pair: DomainPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    fsync, link, replace = os.fsync, os.link, os.replace
+
+    def note_fsync(descriptor: int) -> None:
+        file = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if file.name == "progress.jsonl":
+            happened.append(f"{len(file.read_text().splitlines())} reports synced")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", lambda old, new: (happened.append(new.name), replace(old, new)))
+    monkeypatch.setattr(os, "link", lambda old, new: (happened.append(new.name), link(old, new)))
+    folder = TrialFolder(tmp_path)
+    run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder, should_stop=lambda: True))
+    assert happened[:2] == ["1 reports synced", "last.safetensors"]
+    run_trial(quick_config(), tiny_pair, setup_of(tiny_pair), Place(folder))
+    assert happened[happened.index("record.json") - 1] == "4 reports synced"
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_anew(tiny_pair: DomainPair, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from agsgtl.durable import (
     read_lines,
     replace_bytes,
     set_aside,
+    sync,
     write_once,
 )
 from agsgtl.errors import Interrupted, UserError
@@ -77,7 +78,8 @@ class TrialFolder:
         return (self.path / "record.json").exists()
 
     def write_record(self, record: Record) -> bool:
-        """Whether this call wrote the record; the first writer wins."""
+        """Whether this call wrote the record; the first writer wins. The progress that led to it is on the disk before."""
+        self.sync_progress()
         return write_once(self.path / "record.json", write_document(record))
 
     def set_record_aside(self) -> str:
@@ -160,6 +162,10 @@ class TrialFolder:
         by_epoch = {line["epoch"]: line for line in read_lines(f"{self.path}/progress.jsonl") if "epoch" in line}
         return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
+    def sync_progress(self) -> None:
+        """Waits for the disk to have every report so far: for what nobody will report again."""
+        sync(self.path / "progress.jsonl")
+
     def reports_at(self, epochs: Collection[int]) -> dict[int, dict[str, Any]]:
         """The reports of some epochs, as `progress` has them; of thousands of trials nobody wants to read every line."""
         lines = raw_lines(f"{self.path}/progress.jsonl")
@@ -194,7 +200,10 @@ class Attempt:
             raise Interrupted(f"attempt {self.number} was taken over by attempt {attempts[-1].get('attempt')}")
 
     def append_progress(self, entry: dict[str, Any]) -> None:
-        """Adds one report's line; not synced, since a trial that goes on reports the same again."""
+        """Adds one report's line; not synced, since a trial that goes on reports the same again from its checkpoint on.
+
+        `sync_progress` is for what comes before: for the checkpoint, and for the record of a trial that ended.
+        """
         self.require_current()
         append_line(self.folder.path / "progress.jsonl", entry, sync=False)
 

@@ -10,7 +10,7 @@ from agsgtl.reporting.record import Cost, Reason, Status
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the study needs of a finished trial."""
+    """What the study needs of a finished trial; `lost` are epochs of rungs that it reached and has no report of."""
 
     number: int
     status: Status
@@ -20,4 +20,5 @@ class Outcome:
     labels: int
     epochs: int
     rungs: Mapping[float, float]
+    lost: tuple[int, ...]
     cost: Cost

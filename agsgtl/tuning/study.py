@@ -260,6 +260,7 @@ class Study:
 
     def _show(self, number: int) -> None:
         """Makes a trial visible to this ask and all later ones."""
+        self._require_rungs(self.outcomes[number])
         self._tell(number)
         for fraction, score in self.outcomes[number].rungs.items():
             self._rung_values.setdefault(fraction, []).append(score)
@@ -294,6 +295,8 @@ class Study:
 
     def _outcome(self, record: Record, folder: TrialFolder) -> Outcome:
         per_class, validation = (int(record.config[f"labels.{name}"]) for name in ("per_class", "validation_per_class"))
+        epochs = max((outcome.epochs for outcome in record.outcomes), default=0)
+        rungs, lost = self._rungs_of(record, folder, epochs)
         return Outcome(
             number=record.identity.number,
             status=record.status,
@@ -301,18 +304,35 @@ class Study:
             score=record.score,
             per_class=per_class,
             labels=per_class + validation,
-            epochs=max((outcome.epochs for outcome in record.outcomes), default=0),
-            rungs=self._rungs_of(record, folder),
+            epochs=epochs,
+            rungs=rungs,
+            lost=lost,
             cost=record.cost,
         )
 
-    def _rungs_of(self, record: Record, folder: TrialFolder) -> dict[float, float]:
-        """The trial's score at each rung that it reached."""
+    def _rungs_of(
+        self, record: Record, folder: TrialFolder, epochs_run: int
+    ) -> tuple[dict[float, float], tuple[int, ...]]:
+        """The trial's score at each rung that it reached, and the epochs of those whose report is lost."""
         if not (rungs := self.search.rungs):
-            return {}
+            return {}, ()
         epochs = int(record.config["adapt.epochs"])
-        reports = folder.reports_at(rungs.epochs(epochs).values())
-        return rungs.values({epoch: float(report["score"]) for epoch, report in reports.items()}, epochs)
+        standing = rungs.epochs(epochs).values()
+        reports = folder.reports_at(standing)
+        scores = {epoch: float(report["score"]) for epoch, report in reports.items()}
+        return rungs.values(scores, epochs), tuple(
+            epoch for epoch in standing if epoch <= epochs_run and epoch not in scores
+        )
+
+    def _require_rungs(self, outcome: Outcome) -> None:
+        """Refuses to ask from a trial whose scores at rungs are lost: later trials would be pruned otherwise, in silence."""
+        if outcome.lost:
+            folder = self._folder(outcome.number).path
+            raise UserError(
+                f"{folder / 'progress.jsonl'}: must hold the report of epoch {outcome.lost[0]}, a rung that this trial reached and "
+                "later ones are held to, and does not; restore the file from a copy, or remove record.json and checkpoint there: "
+                "the trial then runs again"
+            )
 
     def _folder(self, number: int) -> TrialFolder:
         return TrialFolder(self._trials / str(number))

@@ -176,6 +176,24 @@ def test_a_trial_killed_before_its_ask_is_asked_again(tmp_path: Path) -> None:
     assert Study(NAME, experiment, ledger, 1).asked == 2
 
 
+@pytest.mark.parametrize("content", [b"", b'{"epoch": 1, "epochs": 4, "score": 0.5}\n{"ep'])
+def test_no_trial_is_asked_from_one_whose_reports_are_lost(tmp_path: Path, content: bytes) -> None:
+    experiment, ledger = experiment_of(tmp_path), Ledger(tmp_path / "ledger")
+    run(experiment, ledger, 1, stop_after=4)
+    trial = ledger.trials(str(NAME))[1].path
+    (trial / "progress.jsonl").write_bytes(content)
+    study = Study(NAME, experiment_of(tmp_path, search__trials=4), ledger, 1)
+    assert study.is_done  # what was decided stays decided
+    study = Study(NAME, experiment, ledger, 1)
+    with pytest.raises(UserError, match=rf"{trial}/progress\.jsonl: must hold the report of epoch \d+, a rung that"):
+        study.ask()
+    (trial / "record.json").unlink()
+    study = run(experiment, ledger, 1)  # the remedy it names
+    straight = Ledger(tmp_path / "straight")
+    run(experiment, straight, 1)
+    assert asks_of(ledger) == asks_of(straight)
+
+
 class Malicious:
     """Touches a file when it is unpickled."""
 
