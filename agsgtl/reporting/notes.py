@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -158,15 +160,14 @@ def _rank_sentence(ranks: Ranks, metric: str) -> str:
 
 
 def _vault(records: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
-    opened = sum(look.distinct for look in looks)
-    early = sum(look.before_extension for look in looks)
-    if opened:
+    seen = functools.reduce(operator.or_, looks, Looks())
+    if seen.distinct:
         yield (
-            f"Test labels were opened for {opened} distinct records, by a log whose chain of hashes is whole; "
-            f"looks before a search on that pair was extended: {early}."
+            f"Test labels were opened for {len(seen.distinct)} distinct records, by a log whose chain of hashes is whole; "
+            f"looks before a search on that pair was extended: {seen.before_extension}."
         )
     scored = set(map(tuple, records.loc[records["macro_f1"].notna(), ["results", "record"]].itertuples(index=False)))
-    unlogged = len(scored - set().union(*(look.records for look in looks)))
+    unlogged = len(scored - seen.records)
     if unlogged:
         yield f"Caution: {unlogged} scored records are not in the vault's log."
 

@@ -15,7 +15,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -32,13 +32,22 @@ _CONFIG_HASH = "[0-9a-f]" * 16
 
 @dataclass(frozen=True)
 class Looks:
-    """What a note says of a vault: the (results, record) folders it was opened for, how many distinct records those
-    were (a folder holds another one after its search chose another winner), and looks before a search was extended.
+    """What a note says of vaults: the (results, record) folders they were opened for, which distinct records those were (a
+    folder holds another one after its search chose another winner), and the looks before a search was extended.
     """
 
     records: frozenset[tuple[str, str]] = frozenset()
-    distinct: int = 0
-    before_extension: int = 0
+    distinct: frozenset[tuple[str, str]] = frozenset()
+    early: frozenset[tuple[str, ...]] = frozenset()
+
+    def __or__(self, other: Looks) -> Looks:
+        """What both say together; a copy of a ledger says nothing new."""
+        return Looks(*(getattr(self, part.name) | getattr(other, part.name) for part in fields(self)))
+
+    @property
+    def before_extension(self) -> int:
+        """How many looks came before a search on their pair was extended."""
+        return len(self.early)
 
 
 @dataclass(frozen=True)
@@ -176,13 +185,17 @@ def read_looks(ledger: Ledger) -> Looks:
     openings = read_openings(ledger)
     pairs = {opening.pair for opening in openings}
     trials, finals = ({pair: count_asked(ledger, pair, kind) for pair in pairs} for kind in ("trials", "finals"))
-    early = sum(
-        opening.search_trials < trials[opening.pair]
-        or (opening.finals is not None and opening.finals < finals[opening.pair])
+    early = [
+        opening
         for opening in openings
+        if opening.search_trials < trials[opening.pair]
+        or (opening.finals is not None and opening.finals < finals[opening.pair])
+    ]
+    return Looks(
+        records=frozenset((str(ledger.path), opening.record) for opening in openings),
+        distinct=frozenset((opening.record, opening.record_sha256) for opening in openings),
+        early=frozenset(_look(opening) for opening in early),
     )
-    distinct = len({(opening.record, opening.record_sha256) for opening in openings})
-    return Looks(frozenset((str(ledger.path), opening.record) for opening in openings), distinct, early)
 
 
 def count_asked(ledger: Ledger, pair: str, kind: Literal["trials", "finals"]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,18 @@ def test_only_rows_with_the_same_number_of_labels_are_compared(tmp_path: Path) -
         ("paper, k = 1", "lda, k = 1"),
         ("lda, k = 10", "paper, k = 10"),
     ]
+
+
+def test_a_copy_of_a_ledger_adds_no_look_to_the_note(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "demo", tmp_path / "copy"
+    write_search(folder, "lda", [0.5])
+    write_confirm(folder, "lda", {41: 0.5, 50: 0.6})
+    ledger = Ledger(folder)
+    for opened in ledger.confirmations():
+        VaultLog(ledger).append(opened, "confirm")
+    write_search(folder, "lda", [0.5, 0.6])
+    shutil.copytree(folder, copy)
+    alone = build_table([folder]).note
+    assert "for 2 distinct records" in " ".join(alone)
+    assert "was extended: 2." in " ".join(alone)
+    assert build_table([folder, copy]).note == build_table([folder, folder]).note == alone
