@@ -166,6 +166,11 @@ def _vault(records: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
             f"Test labels were opened for {len(seen.distinct)} distinct records, by a log whose chain of hashes is whole; "
             f"looks before a search on that pair was extended: {seen.before_extension}."
         )
+    if seen.replaced:
+        yield (
+            f"Caution: of these records, confirmations that stand in the results no more: {seen.replaced}; a later choice of "
+            "settings, methods or seeds replaced them, or they were run again or removed."
+        )
     scored = set(map(tuple, records.loc[records["macro_f1"].notna(), ["results", "record"]].itertuples(index=False)))
     unlogged = len(scored - seen.records)
     if unlogged:

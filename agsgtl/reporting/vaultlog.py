@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -33,11 +33,14 @@ _CONFIG_HASH = "[0-9a-f]" * 16
 @dataclass(frozen=True)
 class Looks:
     """What a note says of vaults: the (results, record) folders they were opened for, which distinct records those were (a
-    folder holds another one after its search chose another winner), and the looks before a search was extended.
+    folder holds another one after its search chose another winner), which of them were confirmations and which of these
+    stand there still, and the looks before a search was extended.
     """
 
     records: frozenset[tuple[str, str]] = frozenset()
     distinct: frozenset[tuple[str, str]] = frozenset()
+    confirmations: frozenset[tuple[str, str]] = frozenset()
+    standing: frozenset[tuple[str, str]] = frozenset()
     early: frozenset[tuple[str, ...]] = frozenset()
 
     def __or__(self, other: Looks) -> Looks:
@@ -48,6 +51,11 @@ class Looks:
     def before_extension(self) -> int:
         """How many looks came before a search on their pair was extended."""
         return len(self.early)
+
+    @property
+    def replaced(self) -> int:
+        """How many confirmations were opened and are no part of the results any more."""
+        return len(self.confirmations - self.standing)
 
 
 @dataclass(frozen=True)
@@ -191,11 +199,20 @@ def read_looks(ledger: Ledger) -> Looks:
         if opening.search_trials < trials[opening.pair]
         or (opening.finals is not None and opening.finals < finals[opening.pair])
     ]
+    confirmed = [opening for opening in openings if opening.purpose == "confirm"]
     return Looks(
         records=frozenset((str(ledger.path), opening.record) for opening in openings),
         distinct=frozenset((opening.record, opening.record_sha256) for opening in openings),
+        confirmations=frozenset((opening.record, opening.record_sha256) for opening in confirmed),
+        standing=_standing(ledger, {opening.record for opening in confirmed}),
         early=frozenset(_look(opening) for opening in early),
     )
+
+
+def _standing(ledger: Ledger, folders: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """The records that lie in some folders now, each with its hash."""
+    files = {folder: ledger.path / folder / "record.json" for folder in folders}
+    return frozenset((folder, file_sha256(file)) for folder, file in files.items() if file.exists())
 
 
 def count_asked(ledger: Ledger, pair: str, kind: Literal["trials", "finals"]) -> int:

@@ -152,6 +152,7 @@ def test_the_note_counts_looks_and_those_before_an_extension(tmp_path: Path) -> 
     note = " ".join(build_table([folder]).note)
     assert "2 distinct records, by a log whose chain of hashes is whole; looks before a search" in note
     assert "was extended: 0." in note
+    assert "no more" not in note
     write_search(folder, "lda", [0.5, 0.6])
     write_confirm(folder, "lda", {61: 0.5})
     note = " ".join(build_table([folder]).note)

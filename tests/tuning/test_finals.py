@@ -9,6 +9,7 @@ from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Ask
 from agsgtl.reporting.status import read_status, render_status
+from agsgtl.reporting.table import build_table
 from agsgtl.reporting.vaultlog import VaultLog, count_asked, read_looks
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
@@ -129,3 +130,22 @@ def test_a_final_that_is_set_aside_counts_for_its_own_pair_alone(tmp_path: Path)
     (tmp_path / "superseded/agsgtl/valley/west/3/finals/0").mkdir(parents=True)
     asked = {pair: count_asked(Ledger(tmp_path), pair, "finals") for pair in ("valley/west", "west")}
     assert asked == {"valley/west": 2, "west": 0}
+
+
+def test_another_number_of_finalists_after_a_look_leaves_a_count_of_what_it_replaced(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "results")
+    first = JobQueue(experiment(tmp_path), ledger, concurrency=2)
+    run(first, {1: 0.2, 2: 0.6, 3: 0.65})
+    assert confirmed(first)[0] == 3
+    log = VaultLog(ledger)
+    assert [log.append(folder, "confirm") for folder in ledger.confirmations()] == [True, True]
+    assert read_looks(ledger).replaced == 0
+    fewer = JobQueue(experiment(tmp_path, search__finalists=0), ledger, concurrency=2)
+    run(fewer, {})
+    assert confirmed(fewer)[0] == 1
+    looks = read_looks(ledger)
+    assert (looks.before_extension, looks.replaced) == (0, 2)
+    write_resolved(fewer.experiment, ledger, 2, 1, cells=[])
+    assert any("stand in the results no more: 2;" in line for line in build_table([ledger.path]).note)
+    run(JobQueue(experiment(tmp_path), ledger, concurrency=2), {})  # back to the first choice: its records come back
+    assert read_looks(ledger).replaced == 0
