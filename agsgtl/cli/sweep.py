@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,16 +25,29 @@ def sweep(
     ] = False,
 ) -> int:
     """Search, confirm on fresh seeds, print the table; again: go on, or extend."""
+    from agsgtl.tuning.stopping import interrupt_on_signals
+
+    with interrupt_on_signals():  # around the imports too, which take seconds
+        if dry_run:
+            return _say_what_would_run(experiment, results)
+        return _sweep(experiment, results, address=address, may_set_aside=yes, take_over=take_over)
+
+
+def _say_what_would_run(experiment: Path, results: Path) -> int:
+    from agsgtl.tuning import dryrun
+
+    print(dryrun.describe(experiment, results))
+    return 0
+
+
+def _sweep(experiment: Path, results: Path, **orders: Any) -> int:
+    """The exit code; `orders` are those of `tuning.sweep.Orders`."""
     from agsgtl.reporting.export import render
     from agsgtl.reporting.table import build_table
-    from agsgtl.tuning import dryrun
     from agsgtl.tuning.sweep import Orders, print_end
     from agsgtl.tuning.sweep import sweep as run_sweep
 
-    if dry_run:
-        print(dryrun.describe(experiment, results))
-        return 0
-    end = run_sweep(experiment, results, Orders(address, yes, take_over))
+    end = run_sweep(experiment, results, Orders(**orders))
     print_end(end)
     if not end.is_interrupted:
         print(render(build_table([end.ledger.path]), "md"), end="")

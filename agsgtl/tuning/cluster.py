@@ -27,6 +27,7 @@ from agsgtl.tuning.experimentfile import Resources
 from agsgtl.tuning.joining import require_joinable, require_reachable
 from agsgtl.tuning.packing import share_of
 from agsgtl.tuning.searcher import LedgerSearcher
+from agsgtl.tuning.stopping import undoing_rays_handler
 from agsgtl.tuning.worker import work
 
 _ENVIRONMENT = {
@@ -85,7 +86,8 @@ def _own_ray(gpus: int | None) -> Iterator[None]:
     own = {} if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} else {"RAY_AUTH_TOKEN": _own_token()}
     # Where RAY_AUTH_MODE is not set, `ray.init` switches tokens on, in this process and in those that it starts.
     with _environment(own, without=("RAY_AUTH_MODE",)), _loopback_only():
-        ray.init(address="local", num_cpus=usable_cpus(), num_gpus=gpus, include_dashboard=False, **_QUIET)
+        with undoing_rays_handler():
+            ray.init(address="local", num_cpus=usable_cpus(), num_gpus=gpus, include_dashboard=False, **_QUIET)
         yield
 
 
@@ -94,7 +96,8 @@ def _standing_ray(address: str) -> Iterator[None]:
     """The cluster at an address; its workers get our switches too."""
     require_reachable(address)
     try:
-        ray.init(address=address, runtime_env={"env_vars": _switches()}, **_QUIET)
+        with undoing_rays_handler():
+            ray.init(address=address, runtime_env={"env_vars": _switches()}, **_QUIET)
     except (RuntimeError, ConnectionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

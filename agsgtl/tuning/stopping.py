@@ -1,7 +1,8 @@
 """Stopping a sweep: the first Ctrl-C lets running trials save a checkpoint, the second ends everything at once.
 
 SIGTERM and SIGUSR1 (what Slurm sends before a time limit) count as one Ctrl-C. Workers on any host learn of it from a
-file beside the ledger, which they look for after every epoch.
+file beside the ledger, which they look for after every epoch. While no trial can run (pairs are unpacked, Ray starts,
+confirmations are scored) any of the signals is a KeyboardInterrupt: there is nothing to wait for.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from agsgtl.durable import replace_bytes
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+OF_SLURM = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, *OF_SLURM)
 INTERRUPTED = 130
 
 
@@ -58,13 +60,52 @@ class StopRequest:
 
 
 @contextmanager
+def interrupt_on_signals() -> Iterator[None]:
+    """Makes SIGTERM and SIGUSR1 a KeyboardInterrupt for the time of the block, as SIGINT is already, unless a shell ignores it.
+
+    Left alone, they would end this process with a code that says nothing of going on, and no cleaning up.
+    """
+    with _keeping_handlers(OF_SLURM):
+        for number in OF_SLURM:
+            signal.signal(number, _interrupt)
+        yield
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def undoing_rays_handler() -> Iterator[None]:
+    """Gives SIGTERM back to whom it was when the block ends; a SIGTERM within it is a KeyboardInterrupt.
+
+    `ray.init` makes it `sys.exit(15)`.
+    """
+    try:
+        with _keeping_handlers((signal.SIGTERM,)):
+            yield
+    except SystemExit as end:
+        if end.code == signal.SIGTERM:
+            raise KeyboardInterrupt from None
+        raise
+
+
+@contextmanager
 def stop_on_signals(request: StopRequest) -> Iterator[None]:
     """Turns the signals into stop requests for the time of the block."""
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    request.listen()
+    try:
+        with _keeping_handlers(SIGNALS):
+            request.listen()
+            yield
+    finally:
+        request.clear()
+
+
+@contextmanager
+def _keeping_handlers(numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in numbers}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        request.clear()
