@@ -49,6 +49,7 @@ def _sweep(experiment: Path, results: Path, **orders: Any) -> int:
 
     end = run_sweep(experiment, results, Orders(**orders))
     print_end(end)
-    if not end.is_interrupted:
+    has_record = any(folder.has_record() for folder in end.ledger.confirmations())
+    if has_record and not end.is_interrupted:  # where nothing could be confirmed, `print_end` has said why
         print(render(build_table([end.ledger.path]), "md"), end="")
     return end.exit_code

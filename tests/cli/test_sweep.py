@@ -7,13 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from studies import finish
 
+from agsgtl.cli.sweep import sweep
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.lease import only_driver
-from experiments import write_experiment
+from agsgtl.tuning.searcher import LedgerSearcher
+from experiments import SPACE, write_experiment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -71,3 +75,21 @@ def test_a_signal_after_the_last_trial_is_130(
 ) -> None:
     shutil.copytree(undisturbed[1], tmp_path / "results")
     require_interrupted(signalled(moment, number, undisturbed[0], tmp_path / "results"), tmp_path / "results")
+
+
+def test_where_no_trial_completed_nothing_is_confirmed_and_the_exit_code_is_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_jobs(searcher: LedgerSearcher, *rest: object) -> None:
+        while isinstance(searcher.suggest("it"), dict):
+            finish(searcher.queue, searcher.jobs.pop("it"), {"search": {0: None, 1: None}})
+
+    monkeypatch.setattr("agsgtl.tuning.sweep.ray_session", lambda address: nullcontext())
+    monkeypatch.setattr("agsgtl.tuning.sweep.cluster_slots", lambda resources: 1)
+    monkeypatch.setattr("agsgtl.tuning.sweep.run_jobs", run_jobs)
+    settings = {"search__trials": 2, "search__seeds": [0], "confirm__methods": ["agsgtl"]}
+    experiment = write_experiment(tmp_path, {"agsgtl": SPACE}, **settings)
+    assert sweep(experiment, results=tmp_path / "results") == 2
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said.splitlines()[-1] == "missing: agsgtl/tiny/3: no trial completed, nothing to confirm"
