@@ -275,6 +275,15 @@ class Ledger:
         replace_bytes(self.experiment_file, text.encode())
 
 
+def pair_of(study: str) -> str:
+    """The pair in a study's name.
+
+    >>> pair_of("lda/ip/a_to_b/3")
+    'ip/a_to_b'
+    """
+    return "/".join(study.split("/")[1:-1])
+
+
 _FOLDERS = {"final": "finals"}
 
 OWN_FOLDERS = frozenset(

@@ -13,10 +13,11 @@ from agsgtl.data.pools import LabelImage
 from agsgtl.data.vault import DrawnBy, LabelVault
 from agsgtl.durable import move_folder
 from agsgtl.evaluation.metrics import score_class_map
-from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.ledger import Ledger, TrialFolder, pair_of
 from agsgtl.reporting.record import Ask, Identity, Origin, Record, SelectionRule, Setup
 from agsgtl.reporting.vaultlog import Purpose, VaultLog
 from agsgtl.seeds import Seeds, derive_seed
+from agsgtl.training.methods import METHODS
 from agsgtl.trial import make_ask
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.lease import Lease
@@ -123,6 +124,19 @@ def set_unasked_aside(ledger: Ledger, method: str, pair: str, asked: Collection[
         notices += folder.mend()
         if document := folder.ask() or folder.record():
             move_folder(path, _superseded(ledger, folder, document.config_hash))
+
+
+def set_unlisted_aside(ledger: Ledger, pairs: Collection[str], notices: list[str]) -> None:
+    """Moves the confirmations on pairs that are not among `pairs` to `superseded/`: their pair was taken out of the file.
+
+    Tables would go on to count them, and nobody knows where the pair's files are. They come back when the pair does.
+    """
+    folder = ledger.path / "confirm"
+    for method in METHODS:
+        seeds = {path.parent for name in ("ask", "record") for path in folder.glob(f"{method}/**/{name}.json")}
+        found = {pair_of(seed.parent.relative_to(folder).as_posix()) for seed in seeds}
+        for pair in sorted(found - set(pairs)):
+            set_unasked_aside(ledger, method, pair, (), notices)
 
 
 def _superseded(ledger: Ledger, folder: TrialFolder, config_hash: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agsgtl.errors import UserError
-from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.ledger import Ledger, pair_of
 from agsgtl.tuning.confirm import score_records
 from agsgtl.tuning.lease import only_driver
 from agsgtl.tuning.resolved import has_decided
@@ -14,6 +14,8 @@ from agsgtl.yamlfile import read_yaml
 
 def score_trials(results: Path) -> int:
     """Scores every complete search trial that has no scores yet; how many. Each look is logged before it is taken.
+
+    Trials on a pair that was taken out of the experiment are left as they are.
 
     Raises:
         UserError: the folder holds no experiment, a sweep of it is running or unfinished, or the pair's files changed.
@@ -28,5 +30,6 @@ def score_trials(results: Path) -> int:
             f"{results}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first"
         )
     with only_driver(ledger) as lease:
-        folders = [folder for name in ledger.studies() for folder in ledger.trials(name)]
+        listed = [name for name in ledger.studies() if pair_of(name) in content["data"]]
+        folders = [folder for name in listed for folder in ledger.trials(name)]
         return score_records(folders, ledger, dict(content.get("pair_files", {})), "evaluate", lease)

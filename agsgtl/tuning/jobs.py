@@ -27,6 +27,7 @@ from agsgtl.tuning.confirm import (
     fixed_choices,
     issue,
     set_unasked_aside,
+    set_unlisted_aside,
     tuned_choices,
 )
 from agsgtl.tuning.experiment import Experiment
@@ -64,7 +65,7 @@ class _Waiting:
 
 
 class JobQueue:
-    """The jobs of one experiment, as its ledger stands."""
+    """The jobs of one experiment, as its ledger stands; `asked` are the folders of the confirmations that it asks for."""
 
     def __init__(self, experiment: Experiment, ledger: Ledger, concurrency: int, lease: int = 0) -> None:
         self.experiment, self.ledger, self.concurrency, self.lease = experiment, ledger, concurrency, lease
@@ -76,7 +77,7 @@ class JobQueue:
         self.failed_models: set[str] = set()
         self.choices: list[Choice] = []
         self.confirmed = 0
-        self._asked: set[Path] = set()
+        self.asked: set[Path] = set()
         self._planned: set[str] = set()
         self._chosen: dict[StudyName, list[Choice]] = {}
         self._units = {study.name: _typical_units(study) for study in self.studies}
@@ -85,6 +86,7 @@ class JobQueue:
             for folder in study.unfinished():
                 self.notices += folder.torn_ends()
                 self._wait_for(folder, study.name.method)
+        set_unlisted_aside(ledger, experiment.pairs, self.notices)
         self._plan_confirmations()
 
     @property
@@ -221,7 +223,7 @@ class JobQueue:
             name = f"unasked {method} {pair}"
             if name not in self._planned and self.is_settled(method, pair):
                 self._planned.add(name)
-                set_unasked_aside(self.ledger, method, pair, self._asked, self.notices)
+                set_unasked_aside(self.ledger, method, pair, self.asked, self.notices)
 
     def _plan_finals(self, study: Study) -> None:
         """Issues the finals of a study whose trials have all ended, unless that was done before."""
@@ -252,7 +254,7 @@ class JobQueue:
         for choice in choices:
             for ask in confirmation_asks(self.experiment, choice, self.lease):
                 folder = issue(self.ledger, ask, self.notices)
-                self._asked.add(folder.path)
+                self.asked.add(folder.path)
                 if folder.has_record():
                     self.confirmed += 1
                 else:

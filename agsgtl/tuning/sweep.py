@@ -152,7 +152,8 @@ def _finish(experiment: Experiment, ledger: Ledger, queue: JobQueue, lease: Leas
     lease.require()
     cells = planned_cells(experiment, queue.choices)
     write_experiment(experiment, ledger, queue.concurrency, lease.number, cells, is_decided=True)
-    score_records(ledger.confirmations(), ledger, experiment.pair_arguments, "confirm", lease)
+    asked = [folder for folder in ledger.confirmations() if folder.path in queue.asked]
+    score_records(asked, ledger, experiment.pair_arguments, "confirm", lease)
     end.missing = missing_cells(experiment, ledger, queue.choices)
     end.missing += [
         f"{study.name}: no trial completed, nothing to confirm" for study in queue.studies if not study.winners()

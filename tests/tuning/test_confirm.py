@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from shutil import copytree, rmtree
 
 import pytest
 from studies import finish
+from tiny import write_tiny_pair
 
+from agsgtl.config import configure
 from agsgtl.errors import UserError
-from agsgtl.reporting.ledger import Ledger
-from agsgtl.tuning.confirm import planned_cells
+from agsgtl.reporting.confirmed import read_confirmed
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.trial import Place, run_trial
+from agsgtl.tuning.confirm import planned_cells, set_unasked_aside
 from agsgtl.tuning.evaluate import score_trials
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
@@ -26,7 +31,8 @@ SAMPLED_K = {"agsgtl": {**SPACE, "labels.per_class": {"type": "int", "low": 1, "
 
 def experiment(folder: Path, spaces: dict | None = None, **changes: object) -> Experiment:
     settings = {"search__trials": 1, "search__seeds": [0], "confirm__methods": ["lda", "agsgtl"], **changes}
-    return load_experiment(write_experiment(folder, spaces or {"agsgtl": SPACE}, **settings))
+    spaces = {"agsgtl": SPACE} if spaces is None else spaces
+    return load_experiment(write_experiment(folder, spaces, **settings))
 
 
 def queue_of(folder: Path, spaces: dict | None = None, **changes: object) -> JobQueue:
@@ -82,11 +88,52 @@ def test_a_winner_at_another_k_takes_the_earlier_ones_place_once_it_is_known(tmp
 def test_other_pairs_and_files_of_others_stay_where_they_are(tmp_path: Path) -> None:
     run(queue_of(tmp_path))
     ledger = Ledger(tmp_path / "results/tiny")
-    longer_name = ledger.path / "confirm/lda/tiny/east/3/50"
-    longer_name.mkdir(parents=True)
-    (longer_name / "ask.json").write_bytes((ledger.path / "confirm/lda/tiny/3/50/ask.json").read_bytes())
-    run(queue_of(tmp_path, confirm__seeds=[41]))
-    assert (longer_name / "ask.json").exists()
+    for other in ("lda/tiny/east/3/50", "authors/tiny/3/41"):
+        (ledger.path / "confirm" / other).mkdir(parents=True)
+        (ledger.path / "confirm" / other / "ask.json").write_bytes(
+            (ledger.path / "confirm/lda/tiny/3/50/ask.json").read_bytes()
+        )
+    set_unasked_aside(ledger, "lda", "tiny", asked=(), notices=[])
+    assert standing(ledger) >= {"lda/tiny/east/3/50", "authors/tiny/3/41"}
+    run(queue_of(tmp_path))
+    assert "authors/tiny/3/41" in standing(ledger)
+    assert "lda/tiny/east/3/50" not in standing(ledger)  # a pair that nobody lists
+
+
+def two_pairs(folder: Path) -> list[str]:
+    """The pair files of `tiny` and of a copy that is called `valley`."""
+    copy = write_tiny_pair(folder / "valley")
+    copy.write_text(copy.read_text().replace("name: tiny", "name: valley"))
+    return ["tiny.yaml", "valley/tiny.yaml"]
+
+
+def test_a_pair_that_is_taken_out_stands_no_longer_and_comes_back_unchanged(tmp_path: Path) -> None:
+    pairs = two_pairs(tmp_path)
+    run(queue_of(tmp_path, pairs=pairs))
+    ledger = Ledger(tmp_path / "results/tiny")
+    both = standing(ledger)
+    of_valley = {name for name in both if "/valley/" in name}
+    assert (len(both), len(of_valley)) == (8, 4)
+    assert run(queue_of(tmp_path, pairs=pairs[:1])) == []
+    assert (standing(ledger), set_aside(ledger)) == (both - of_valley, of_valley)
+    assert run(queue_of(tmp_path, pairs=pairs)) == []  # nothing runs again
+    assert (standing(ledger), set_aside(ledger)) == (both, set())
+
+
+def test_a_pair_that_is_taken_out_before_it_was_scored_keeps_no_sweep_from_its_end(tmp_path: Path) -> None:
+    pairs = two_pairs(tmp_path)
+    queue = queue_of(tmp_path, {}, pairs=pairs, confirm__methods=["lda"])
+    while job := queue.next():
+        folder = TrialFolder(queue.ledger.path / job.folder)
+        ask = folder.ask()
+        run_trial(configure(ask.config, origin="test"), queue.experiment.pairs[job.pair], ask, Place(folder))
+        queue.done(job)
+    write_resolved(queue.experiment, queue.ledger, 1, 1, planned_cells(queue.experiment, queue.choices))
+    copytree(queue.ledger.path / "confirm/lda/valley", queue.ledger.path / "confirm/authors/valley")  # nobody's job
+    experiment(tmp_path, {}, pairs=pairs[:1], confirm__methods=["lda"])
+    assert sweep(tmp_path / "experiment.yaml", tmp_path / "results").exit_code == 0
+    rmtree(queue.ledger.path / "confirm/authors")
+    assert read_confirmed([queue.ledger.path]).pairs == ("tiny",)
 
 
 def planned(ledger: Ledger) -> dict[tuple[str, int], int | None]:

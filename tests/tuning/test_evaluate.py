@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ def test_without_every_confirmation_no_trial_is_looked_at(finished: Ledger) -> N
         (folder.path / name).unlink()
     with pytest.raises(UserError, match="this sweep is not finished; test labels are opened after the decision"):
         score_trials(finished.path)
+    assert evaluated(finished) == []
+
+
+def test_trials_on_a_pair_that_was_taken_out_are_left_as_they_are(finished: Ledger) -> None:
+    rmtree(finished.path / "confirm")  # as `sweep` sets it aside
+    content = yaml.safe_load(finished.experiment_file.read_text())
+    others = {"data": {"valley": "0123456789abcdef"}, "pair_files": {"valley": "valley.yaml"}, "confirm_cells": []}
+    finished.experiment_file.write_text(yaml.safe_dump({**content, **others}))
+    assert score_trials(finished.path) == 0
     assert evaluated(finished) == []
 
 
