@@ -185,12 +185,14 @@ def start_training(
     return METHODS[method].start(config, inputs, source, seeds.init)
 
 
-def ensure_source_model(config: Config, pair: DomainPair, seeds: Seeds, folder: Path) -> None:
-    """Pre-trains the source model of these settings and seeds, unless it lies in `folder` already."""
+def ensure_source_model(
+    config: Config, pair: DomainPair, seeds: Seeds, folder: Path, should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Pre-trains the source model of these settings and seeds, unless it lies in `folder` already; `Interrupted` by a stop."""
     _prepare_process(config)
     file = source_model_file(folder, source_model_key(config, pair.fingerprint, seeds))
     if not file.exists():
-        obtain_source_model(config, source_inputs(config, pair, seeds), seeds, file)
+        obtain_source_model(config, source_inputs(config, pair, seeds), seeds, file, should_stop)
 
 
 def _prepare_process(config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from agsgtl.config import Config, digest, flatten
 from agsgtl.durable import set_aside
-from agsgtl.errors import Diverged, UserError
+from agsgtl.errors import Diverged, Interrupted, UserError
 from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter, build_segmenter, placed
 from agsgtl.seeds import Seeds, derive_seed
@@ -34,13 +35,21 @@ class SourceModel:
     validation_loss: tuple[float, ...]
 
 
-def pretrain(config: Config, inputs: TrainingInputs, segmenter: Segmenter) -> SourceModel:
+def _never() -> bool:
+    """Nobody asks for a stop."""
+    return False
+
+
+def pretrain(
+    config: Config, inputs: TrainingInputs, segmenter: Segmenter, should_stop: Callable[[], bool] = _never
+) -> SourceModel:
     """Trains the segmenter on the source training labels, one step an epoch on the whole scene.
 
     After each step the validation loss is taken in eval mode; `best` has the lowest.
 
     Raises:
         Diverged: a loss is NaN or infinite.
+        Interrupted: `should_stop` said so after an epoch; nothing is kept of the epochs before.
     """
     optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.pretrain.learning_rate, fused=True)
     best, lowest = checkpoint.snapshot(segmenter), math.inf
@@ -65,6 +74,8 @@ def pretrain(config: Config, inputs: TrainingInputs, segmenter: Segmenter) -> So
             raise Diverged(f"pre-training: the loss is not finite in epoch {epoch}; lower pretrain.learning_rate")
         if validation_losses[-1] < lowest:
             best, lowest = checkpoint.snapshot(segmenter), validation_losses[-1]
+        if epoch < config.pretrain.epochs and should_stop():
+            raise Interrupted(f"pre-training: stopped after epoch {epoch}")
     return SourceModel(best, checkpoint.snapshot(segmenter), tuple(train_losses), tuple(validation_losses))
 
 
@@ -79,8 +90,14 @@ def source_model_file(folder: Path, key: str) -> Path:
     return folder / key / "model.safetensors"
 
 
-def obtain_source_model(config: Config, inputs: TrainingInputs, seeds: Seeds, file: Path | None = None) -> SourceModel:
-    """The source model in `file`, or one trained now, and kept there."""
+def obtain_source_model(
+    config: Config,
+    inputs: TrainingInputs,
+    seeds: Seeds,
+    file: Path | None = None,
+    should_stop: Callable[[], bool] = _never,
+) -> SourceModel:
+    """The source model in `file`, or one trained now, and kept there; raises as `pretrain`."""
     if file is not None and file.exists():
         try:
             return _load(file)
@@ -88,7 +105,7 @@ def obtain_source_model(config: Config, inputs: TrainingInputs, seeds: Seeds, fi
             set_aside(file)  # damaged: what follows makes the same model again
     fresh = build_segmenter(config, inputs.bands, inputs.classes, derive_seed(seeds.init, "segmenter"))
     segmenter = placed(fresh, inputs.source_cube.device)
-    model = pretrain(config, inputs, segmenter)
+    model = pretrain(config, inputs, segmenter, should_stop)
     if file is not None:
         _save(model, file, seeds)
     return model

@@ -129,11 +129,14 @@ class JobQueue:
         """Whether nothing else may run beside this job; one that gets a whole GPU leaves the other GPUs to others."""
         return job.is_alone and not self.experiment.file.resources.gpu
 
-    def done(self, job: Job) -> None:
-        """Takes note that a job has ended, well or not; a trial that left no record is issued again."""
+    def done(self, job: Job, is_lost: bool = False) -> None:
+        """Takes note that a job has ended, well or not; a trial that left no record is issued again.
+
+        A source model that left no file has failed, unless it `is_lost`: then nobody knows, and it is issued again.
+        """
         del self.running[job.key]
         if job.kind == "source_model":
-            if not source_model_file(self.ledger.pretrained, job.folder).exists():
+            if not (is_lost or source_model_file(self.ledger.pretrained, job.folder).exists()):
                 self.failed_models.add(job.key)  # the trials that need it try it themselves and record why it fails
             return
         waiting = self._waiting[job.key]

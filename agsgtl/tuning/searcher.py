@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +17,7 @@ from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.trial import failed_record
 from agsgtl.tuning.jobs import Job, JobQueue
 from agsgtl.tuning.packing import Packing, kind_of
-from agsgtl.tuning.worker import NOT_WRITABLE
+from agsgtl.tuning.worker import NOT_WRITABLE, OUT_OF_SIGHT
 
 DEATHS = 3
 """So many lost workers in a row without an epoch between them are the trial's own fault."""
@@ -38,6 +40,7 @@ class LedgerSearcher(Searcher):
         for study in queue.studies:
             for outcome in study.outcomes.values():
                 self.packing.learn((study.name.method, study.name.pair), outcome.cost.model_dump())
+        self.lost: Counter[str] = Counter()
         self.jobs: dict[str, Job] = {}
         self.spans: list[dict[str, Any]] = []
 
@@ -82,9 +85,28 @@ class LedgerSearcher(Searcher):
             self.before_each_write()  # a driver that was taken over says nothing of its successor's trials, and plans none
             if error and job.kind == "trial":
                 self._note_death(TrialFolder(self.queue.ledger.path / job.folder))
-            self.queue.done(job)
+            if blindness := (result or {}).get(OUT_OF_SIGHT):
+                self._note_blindness(job, blindness)
+            lost_model = error and job.kind == "source_model" and self._may_go_on_losing(job)
+            self.queue.done(job, is_lost=bool(blindness) or lost_model)
         except UserError as fatal:
             self.fatal = fatal
+
+    def _may_go_on_losing(self, job: Job) -> bool:
+        """Whether a job that was lost once more, and got nowhere, is issued again: as often as a trial that gets nowhere."""
+        self.lost[job.key] += 1
+        allowed = self.queue.experiment.file.failures.allowed["node_lost"]
+        return self.lost[job.key] < DEATHS and (allowed is None or self.lost[job.key] <= allowed)
+
+    def _note_blindness(self, job: Job, blindness: str) -> None:
+        """A host that does not see the results gave a job back: the user hears of it, and too often ends the sweep.
+
+        No trial fails for it: such a host, which is always free, would be through with all of them in no time.
+        """
+        remedy = "mount the results there at the same path, or take that node out of the cluster"
+        if not self._may_go_on_losing(job):
+            raise UserError(f"{blindness}, and {job.key} came back {self.lost[job.key]} times for it; {remedy}")
+        print(f"{blindness}, and gave {job.key} back; {remedy}", file=sys.stderr, flush=True)
 
     def _note_death(self, folder: TrialFolder) -> None:
         """A worker's process or its node is gone: the trial goes on elsewhere, unless it dies where it stands."""

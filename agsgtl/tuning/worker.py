@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import traceback
 from functools import lru_cache
@@ -24,6 +25,12 @@ from agsgtl.tuning.stopping import stop_file
 NOT_WRITABLE = "not_writable"
 """The key of a report that says which file could not be written; the driver ends the sweep with it."""
 
+OUT_OF_SIGHT = "out_of_sight"
+"""The key of a report that says which host does not see which file of the job; the driver issues the job again."""
+
+SIGHT_S = 20.0
+"""So long a worker looks for a job's file before it gives the job back: shared storage may be late to show what is new."""
+
 REPORT_EVERY_S = 1.0
 """Seconds between reports to the driver; the ledger gets every epoch."""
 
@@ -32,15 +39,20 @@ def work(job: dict[str, Any]) -> None:
     """Runs one job; the actor that runs it is used again for the next one.
 
     An error of ours ends in the trial's record with its traceback. An error in a source model is left to the trials that
-    need it: each meets it again and records it. A disk that is full is the driver's matter, who ends the sweep. So Ray sees a
-    failure only where a process died.
+    need it: each meets it again and records it. A disk that is full is the driver's matter, who ends the sweep, and so is a
+    host that does not see the results. So Ray sees a failure only where a process died.
 
     Args:
         job: the fields of a `Job`, and `results`, the experiment's folder.
     """
     ledger = Ledger(Path(job["results"]))
+    is_model = job["kind"] == "source_model"
+    needed = ledger.experiment_file if is_model else ledger.path / job["folder"] / "ask.json"
+    if not _comes_into_sight(needed):
+        tune.report({"key": job["key"], OUT_OF_SIGHT: f"host {socket.gethostname()} does not see {needed}"})
+        return
     started, started_cpu = time.time(), time.process_time()
-    run = _train_source_model if job["kind"] == "source_model" else _run_trial
+    run = _train_source_model if is_model else _run_trial
     try:
         with held_to_share(job["gpu"]):
             run(ledger, job)
@@ -52,10 +64,20 @@ def work(job: dict[str, Any]) -> None:
     tune.report({"key": job["key"], **times, **memory})
 
 
+def _comes_into_sight(file: Path) -> bool:
+    end = time.monotonic() + SIGHT_S
+    while not file.exists():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.5)
+    return True
+
+
 def _train_source_model(ledger: Ledger, job: dict[str, Any]) -> None:
     try:
         config, seeds = configure(job["config"], origin=job["key"]), Seeds(**job["seeds"])
-        ensure_source_model(config, _mapped_pair(ledger.path, job["pair"]), seeds, ledger.pretrained)
+        stop = stop_file(ledger.path, job["lease"])
+        ensure_source_model(config, _mapped_pair(ledger.path, job["pair"]), seeds, ledger.pretrained, stop.exists)
     except NotWritable:
         raise
     except Exception:
@@ -66,7 +88,7 @@ def _run_trial(ledger: Ledger, job: dict[str, Any]) -> None:
     folder = TrialFolder(ledger.path / job["folder"])
     ask = folder.ask()
     if ask is None:
-        return  # the driver writes the record of a trial that leaves none
+        return  # its folder was set aside meanwhile
     try:
         pair = _mapped_pair(ledger.path, job["pair"])
         config = configure(ask.config, origin=str(folder.path / "ask.json"))

@@ -8,7 +8,7 @@ from quick import quick_config
 
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
-from agsgtl.errors import Diverged
+from agsgtl.errors import Diverged, Interrupted
 from agsgtl.models.networks import build_segmenter
 from agsgtl.seeds import Seeds
 from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
@@ -53,6 +53,15 @@ def test_a_torn_source_model_is_set_aside_and_made_again(inputs: TrainingInputs,
     assert all(torch.equal(first.best[name], again.best[name]) for name in first.best)
     assert (tmp_path / "model.safetensors.damaged").read_bytes() == b"torn"
     assert obtain_source_model(quick_config(), inputs, SEEDS, file).train_loss == first.train_loss
+
+
+def test_a_stop_is_heeded_after_an_epoch_and_keeps_nothing(inputs: TrainingInputs, tmp_path: Path) -> None:
+    file, asked = tmp_path / "model.safetensors", iter([False, True])
+    with pytest.raises(Interrupted, match="pre-training: stopped after epoch 2"):
+        obtain_source_model(quick_config(), inputs, SEEDS, file, lambda: next(asked))
+    assert not file.exists()
+    late = obtain_source_model(quick_config(pretrain__epochs=1), inputs, SEEDS, file, lambda: True)
+    assert (len(late.train_loss), file.exists()) == (1, True)  # all of it is done: kept
 
 
 def test_the_key_follows_what_decides_the_model_alone() -> None:

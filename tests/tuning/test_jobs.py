@@ -86,6 +86,41 @@ def test_a_source_model_that_fails_lets_its_trials_fail_for_themselves(queue: Jo
     assert "/trials/" in queue.next().key
 
 
+@pytest.mark.parametrize(("allowed", "losses"), [(None, 3), (1, 2), (0, 1)])
+def test_a_source_model_whose_worker_was_lost_is_issued_again_and_its_trials_wait(
+    queue: JobQueue, allowed: int | None, losses: int
+) -> None:
+    queue.experiment.file.failures.retries["node_lost"] = allowed
+    searcher = LedgerSearcher(queue, slots=9, before_each_write=lambda: None)
+    running = list(iter(queue.next, None))
+    model = next(job for job in running if job.kind == "source_model" and job.seeds["labels"] == 0)
+    for lost in range(1, losses + 1):
+        searcher.jobs["ray trial"] = model
+        searcher.on_trial_complete("ray trial", error=True)
+        handed_out = [job.key for job in iter(queue.next, None)]
+        if lost < losses:
+            assert handed_out == [model.key]
+    assert all("/trials/" in key for key in handed_out)
+    assert handed_out
+
+
+@pytest.mark.parametrize("kind", ["source_model", "trial"])
+def test_a_host_that_does_not_see_the_results_is_named_and_too_often_ends_the_sweep_but_no_trial(
+    queue: JobQueue, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searcher = LedgerSearcher(queue, slots=2, before_each_write=lambda: None)
+    job = first(queue, kind)
+    for times in (1, 2, 3):
+        searcher.jobs["ray trial"] = job
+        searcher.on_trial_complete("ray trial", result={"key": job.key, "out_of_sight": "host n7 does not see x.json"})
+        if times < 3:
+            assert queue.next().key == job.key
+            assert f"host n7 does not see x.json, and gave {job.key} back; mount" in capsys.readouterr().err
+    assert str(searcher.fatal).startswith(f"host n7 does not see x.json, and {job.key} came back 3 times for it; mount")
+    assert searcher.suggest("another") == searcher.FINISHED
+    assert (queue.failed_models, list(queue.ledger.path.rglob("failures.jsonl"))) == (set(), [])
+
+
 def test_a_trial_without_a_record_is_issued_again(queue: JobQueue) -> None:
     job = first(queue, "trial")
     queue.done(job)
