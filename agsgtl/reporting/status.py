@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from agsgtl.errors import UserError
+from agsgtl.reporting.finalists import pooled_scores
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Record, by_score
 from agsgtl.yamlfile import read_yaml
@@ -21,7 +23,10 @@ _Run = tuple[TrialFolder, Record | None]
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """One study, or all confirmations together."""
+    """One study, its finals, or all confirmations together.
+
+    `best_trial` is the best so far, of finals by all seeds that its trial and its final had; the winner where it `is_chosen`.
+    """
 
     name: str
     planned: int
@@ -30,6 +35,7 @@ class StudyStatus:
     best_trial: int | None
     training_s: float
     failures: tuple[str, ...]
+    is_chosen: bool = False
 
     @property
     def ended(self) -> int:
@@ -49,14 +55,7 @@ def read_status(results: Path) -> list[StudyStatus]:
             f"{results}: holds no experiment.yaml; name a folder that `agsgtl sweep` wrote, like results/quickstart"
         )
     content = read_yaml(ledger.experiment_file)
-    trials, finalists = content["search"]["trials"], content["search"].get("finalists", 0)
-    studies = []
-    for name in ledger.studies():
-        runs = _read(ledger.trials(name))
-        studies.append(_status(name, runs, trials))
-        if numbers := _finalists(runs, trials, finalists):
-            finals = [folder for folder in ledger.finals(name) if int(folder.path.name) in numbers]
-            studies.append(_status(f"{name}, finals", _read(finals), len(numbers)))
+    studies = [row for name in ledger.studies() for row in _search(name, ledger, content["search"])]
     confirmations = _read(ledger.confirmations())
     return [
         *studies,
@@ -64,21 +63,40 @@ def read_status(results: Path) -> list[StudyStatus]:
     ]
 
 
+def _search(name: str, ledger: Ledger, search: Mapping[str, Any]) -> Iterator[StudyStatus]:
+    """A study, and its finals where they are known.
+
+    These are the finals of the best trials by score once all have ended, as the search picks them. Finals of trials that
+    were among the best before the search was extended lie beside them, and nobody asks for those.
+    """
+    runs = _read(ledger.trials(name))
+    ranked = _ranked(runs)
+    has_ended = sum(record is not None for _, record in runs) >= max(search["trials"], len(runs))
+    finalists = dict(list(ranked.items())[: search.get("finalists", 0)]) if has_ended else {}
+    is_decided = has_ended and not finalists and search.get("objectives", "score") == "score"
+    yield replace(_status(name, runs, search["trials"], _first(ranked)), is_chosen=is_decided)
+    if finalists:
+        finals = _read(folder for folder in ledger.finals(name) if int(folder.path.name) in finalists)
+        ended = {record.identity.number: record for _, record in finals if record is not None}
+        pooled = pooled_scores(finalists, len(search["seeds"]), ended)
+        is_decided = len(ended) == len(finalists)
+        best = _first(pooled or (finalists if is_decided else {}))  # all failed: as the search saw it
+        yield replace(_status(f"{name}, finals", finals, len(finalists), best), is_chosen=is_decided)
+
+
+def _ranked(runs: Sequence[_Run]) -> dict[int, float]:
+    """The scores of the complete trials by number, best first."""
+    complete = [record for _, record in runs if record is not None and record.status == "complete"]
+    scores = {record.identity.number: record.score for record in complete if record.score is not None}
+    return dict(sorted(scores.items(), key=lambda entry: by_score(entry[1], entry[0])))
+
+
+def _first(ranked: Mapping[int, float]) -> tuple[int, float] | None:
+    return next(iter(ranked.items()), None)
+
+
 def _read(folders: Iterable[TrialFolder]) -> list[_Run]:
     return [(folder, folder.record()) for folder in folders]
-
-
-def _finalists(runs: Sequence[_Run], trials: int, count: int) -> set[int]:
-    """The numbers of the trials whose finals count: the best by score once all have ended, as the search picks them.
-
-    Finals of trials that were among the best before the search was extended lie beside them, and nobody asks for those.
-    """
-    records = [record for _, record in runs if record is not None]
-    if len(records) < max(trials, len(runs)):
-        return set()
-    complete = [record for record in records if record.status == "complete"]
-    ranked = sorted(complete, key=lambda record: by_score(record.score, record.identity.number))
-    return {record.identity.number for record in ranked[:count]}
 
 
 def render_status(results: Path) -> str:
@@ -87,19 +105,22 @@ def render_status(results: Path) -> str:
     lines = [f"{results}"]
     for row in rows:
         states = ", ".join(f"{count} {state}" for state, count in sorted(row.counts.items()) if state != "complete")
-        best = (
-            f"; best {row.best_score:.4f} (trial {row.best_trial})"
-            if row.best_score is not None and row.best_trial is not None
-            else ""
-        )
         lines.append(
-            f"  {row.name}: {row.counts['complete']} of {row.planned} complete{', ' + states if states else ''}{best}"
+            f"  {row.name}: {row.counts['complete']} of {row.planned} complete{', ' + states if states else ''}{_best(row)}"
         )
         lines += [f"    {failure}" for failure in row.failures]
     left = time_left_s(rows)
     if left:
         lines.append(f"about {left / 60:.0f} min left, by the trainings done so far")
     return "\n".join(lines)
+
+
+def _best(row: StudyStatus) -> str:
+    if row.best_score is None:
+        return ""
+    if row.is_chosen:
+        return f"; chosen: trial {row.best_trial}, {row.best_score:.4f}"
+    return f"; best {row.best_score:.4f} (trial {row.best_trial})"
 
 
 def time_left_s(rows: list[StudyStatus]) -> float | None:
@@ -109,9 +130,8 @@ def time_left_s(rows: list[StudyStatus]) -> float | None:
     return seconds / running if running and seconds else None
 
 
-def _status(name: str, runs: Sequence[_Run], planned: int) -> StudyStatus:
+def _status(name: str, runs: Sequence[_Run], planned: int, best: tuple[int, float] | None = None) -> StudyStatus:
     counts: Counter[str] = Counter()
-    best: tuple[float, int] | None = None
     training_s, failures = 0.0, []
     for folder, record in runs:
         if record is None:
@@ -121,18 +141,8 @@ def _status(name: str, runs: Sequence[_Run], planned: int) -> StudyStatus:
         training_s += record.cost.duration_s
         if record.status == "failed":
             failures.append(f"{folder.path.name}: {record.reason}: {_last_line(record.message)}")
-        if record.status == "complete" and record.score is not None and (best is None or record.score > best[0]):
-            best = record.score, record.identity.number
-    is_study = name != "confirmations"
-    return StudyStatus(
-        name,
-        planned,
-        counts,
-        best[0] if best and is_study else None,
-        best[1] if best and is_study else None,
-        training_s,
-        tuple(failures),
-    )
+    number, score = best or (None, None)
+    return StudyStatus(name, planned, counts, score, number, training_s, tuple(failures))
 
 
 def _state_of_unfinished(folder: TrialFolder) -> str:

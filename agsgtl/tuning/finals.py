@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agsgtl.reporting.record import Ask, Record, by_score
+from agsgtl.reporting.finalists import pooled_scores
+from agsgtl.reporting.record import Ask, Record
 from agsgtl.seeds import Seeds
 from agsgtl.tuning.outcome import Outcome
 
@@ -39,11 +40,6 @@ def decided(ranked: Sequence[Outcome], finals: Mapping[int, Record], seeds: int)
         finals: their finals' records by trial number.
         seeds: how many seeds a trial had in the search.
     """
-    pooled = []
-    for outcome in ranked:
-        final = finals[outcome.number]
-        if final.status == "complete" and final.score is not None and outcome.score is not None:
-            count = len(final.outcomes)
-            mean = (outcome.score * seeds + final.score * count) / (seeds + count)
-            pooled.append(replace(outcome, score=mean))
-    return sorted(pooled, key=lambda outcome: by_score(outcome.score, outcome.number)) or list(ranked)
+    outcomes = {outcome.number: outcome for outcome in ranked}
+    pooled = pooled_scores({number: outcome.score for number, outcome in outcomes.items()}, seeds, finals)
+    return [replace(outcomes[number], score=score) for number, score in pooled.items()] or list(ranked)

@@ -70,11 +70,35 @@ def test_finals_are_those_of_the_trials_that_are_the_best_now(tmp_path: Path) ->
     write_search(ledger.path, "agsgtl", [0.5, 0.4, 0.8, 0.7])
     for number, score in ((0, 0.9), (1, 0.8), (2, None), (3, 0.6)):
         write_final(ledger, number, score)  # 0 and 1 were the best two of two trials
-    write_experiment(ledger.path, search={"trials": 4, "finalists": 2})
+    write_experiment(ledger.path, search={"trials": 4, "seeds": [0, 1], "finalists": 2})
     _, finals, _ = read_status(ledger.path)
     assert (finals.counts, finals.planned, finals.best_trial) == ({"complete": 1, "waiting": 1}, 2, 3)
+    assert not finals.is_chosen
     write_experiment(ledger.path, search={"trials": 5, "finalists": 2})  # the finalists are not known before trial 4
     assert [row.name for row in read_status(ledger.path)] == [STUDY, "confirmations"]
+
+
+def test_the_chosen_finalist_is_the_best_over_the_seeds_of_trial_and_final(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "demo")
+    write_search(ledger.path, "agsgtl", [0.5, 0.4, 0.8, 0.7])
+    write_final(ledger, 2, 0.5)  # (2 x 0.8 + 0.5) / 3 = 0.7
+    write_final(ledger, 3, 0.6)  # (2 x 0.7 + 0.6) / 3 = 0.6667, and the best of the finals alone
+    write_experiment(ledger.path, search={"trials": 4, "seeds": [0, 1], "finalists": 2})
+    assert render_status(ledger.path).splitlines()[1:3] == [
+        f"  {STUDY}: 4 of 4 complete; best 0.8000 (trial 2)",
+        f"  {STUDY}, finals: 2 of 2 complete; chosen: trial 2, 0.7000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [({}, "chosen: trial 1, 0.7000"), ({"objectives": "score_and_labels"}, "best 0.7000 (trial 1)")],
+)
+def test_without_finalists_the_best_trial_is_the_chosen_one(tmp_path: Path, search: dict[str, str], said: str) -> None:
+    """With two objectives there is a front of winners, and no one trial is chosen."""
+    write_search(tmp_path / "demo", "agsgtl", [0.5, 0.7])
+    write_experiment(tmp_path / "demo", search={"trials": 2, **search})
+    assert f"2 of 2 complete; {said}" in render_status(tmp_path / "demo")
 
 
 def test_a_folder_without_an_experiment_is_refused(tmp_path: Path) -> None:

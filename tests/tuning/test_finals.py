@@ -86,6 +86,15 @@ def test_status_tells_of_finals(tmp_path: Path) -> None:
     assert "3: diverged" in render_status(queue.ledger.path)
 
 
+@pytest.mark.parametrize("scores", [{1: 0.6, 2: 0.65, 3: 0.55}, {1: 0.2, 2: 0.6, 3: 0.65}, {1: None, 2: None, 3: None}])
+def test_status_names_the_finalist_that_was_chosen(tmp_path: Path, scores: dict[int, float | None]) -> None:
+    queue = JobQueue(experiment(tmp_path), Ledger(tmp_path / "results"), concurrency=2)
+    run(queue, scores)
+    write_resolved(queue.experiment, queue.ledger, 2, 1, cells=[])
+    row = next(row for row in read_status(queue.ledger.path) if row.name == "agsgtl/tiny/3, finals")
+    assert (row.is_chosen, (row.best_trial, row.best_score)) == (True, confirmed(queue))
+
+
 def test_stopped_between_finals_goes_on_with_the_rest(tmp_path: Path) -> None:
     ledger, scores = Ledger(tmp_path / "results"), {1: 0.2, 2: 0.9, 3: 0.6}
     before = run(JobQueue(experiment(tmp_path), ledger, concurrency=2), scores, stop_before="/finals/2")
