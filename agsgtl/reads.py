@@ -10,6 +10,9 @@ from typing import Final
 
 from agsgtl.config import HYPERPARAMETERS
 
+AUTHORS_METHOD: Final = "authors"
+"""The name under which weights that were imported stand in tables. It is no method: nothing here trains it."""
+
 _EVERYWHERE: Final = ("data.", "labels.", "runtime.")
 _NETWORK: Final = (*_EVERYWHERE, "model.family", "model.width")
 _SUPERVISED: Final = (

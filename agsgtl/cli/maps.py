@@ -24,6 +24,7 @@ from agsgtl.laststate import BESIDE, BEST, LAST
 from agsgtl.models.authors_weights import NetworkSizes, from_authors, read_sizes
 from agsgtl.models.weights_reader import StateDict, read_state_dicts
 from agsgtl.provenance import Stopwatch, versions
+from agsgtl.reads import AUTHORS_METHOD
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Identity, Record, SeedOutcome, Setup
 from agsgtl.reporting.vaultlog import VaultLog
@@ -32,8 +33,6 @@ from agsgtl.training import TRAINER_VERSION, checkpoint
 from agsgtl.training.methods import METHODS
 from agsgtl.trial import make_ask
 
-AUTHORS_METHOD = "authors"
-"""The name under which the authors' runs stand in tables."""
 ADVERSARIAL = tuple(name for name, method in METHODS.items() if "attention.discriminator" in method.reads)
 """The methods of ours that train a discriminator."""
 AUTHORS_SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from agsgtl.config import AUTHORS_SETTINGS, HYPERPARAMETERS
 from agsgtl.errors import UserError, did_you_mean
+from agsgtl.reads import AUTHORS_METHOD, READS
 from agsgtl.reporting.cells import AVERAGE, TITLES
 from agsgtl.reporting.confirmed import Confirmed, read_confirmed
 from agsgtl.reporting.layout import cell_text, percent
@@ -71,8 +72,13 @@ def explain_cell(results: Sequence[Path], cell: str) -> str:
 def command_for(record: pd.Series[Any], pair_files: Mapping[str, str]) -> str:
     """The command that makes a record's training again, from the tidy frame's row: what is not a default, or what `paper` may preset.
 
-    `pair_files` names the file of each pair that is a user's own.
+    Imported weights are imported again; of a method that this version does not have, a comment says so. `pair_files` names
+    the file of each pair that is a user's own.
     """
+    if record["method"] == AUTHORS_METHOD:
+        return _import_command(record, pair_files)
+    if record["method"] not in READS:
+        return f"# '{record['method']}' is no method of this version: no command makes it again"
     settings = []
     preset = (
         {path for authors in AUTHORS_SETTINGS.values() for path in authors} if record["method"] == "paper" else set()
@@ -95,6 +101,17 @@ def command_for(record: pd.Series[Any], pair_files: Mapping[str, str]) -> str:
         record["select"],
     ]
     return shlex.join([*words, *settings])
+
+
+def _import_command(record: pd.Series[Any], pair_files: Mapping[str, str]) -> str:
+    """The import, as far as the record knows it: neither the weights' file nor that of a user's own pair is kept."""
+    pair = record["pair"]
+    is_known = pair in pair_files or "/" in pair  # a name with a slash is the catalog's
+    where = shlex.join(
+        ["--pair", pair_files.get(pair, pair) if is_known else "PAIR.yaml", "--results", record["results"]]
+    )
+    unknown = "the authors' pickled weights" + ("" if is_known else f"; PAIR.yaml: that of {pair}")
+    return f"agsgtl import-weights FILE {where}    # FILE: {unknown}"
 
 
 def _find_row(confirmed: Confirmed, name: str) -> Row:

@@ -144,7 +144,8 @@ def _versions(frame: pd.DataFrame) -> list[str]:
 
 
 def _commands(confirmed: Confirmed) -> list[str]:
-    sweep = [f"agsgtl sweep EXPERIMENT.yaml    # the file named {plan.experiment}" for plan in confirmed.plans]
+    swept = [plan for plan in confirmed.plans if plan.content]  # imported weights have no experiment file
+    sweep = [f"agsgtl sweep EXPERIMENT.yaml    # the file named {plan.experiment}" for plan in swept]
     done = confirmed.records[confirmed.records["status"] == "complete"]
     one_a_cell = done.sort_values(["number", "init"]).drop_duplicates([*KEYS, "pair"]).sort_values([*KEYS, "pair"])
     return [*sweep, *(command_for(record, confirmed.pair_files) for _, record in one_a_cell.iterrows())]

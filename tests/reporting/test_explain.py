@@ -56,6 +56,29 @@ def test_a_users_own_pair_is_named_by_its_file(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        (PAIR, f"--pair {PAIR} --results {{folder}}    # FILE: the authors' pickled weights"),
+        (
+            "mine",
+            "--pair PAIR.yaml --results {folder}    # FILE: the authors' pickled weights; PAIR.yaml: that of mine",
+        ),
+    ],
+)
+def test_imported_weights_are_imported_again(pair: str, said: str, tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "authors", {41: 0.5}, pair=pair)
+    text = explain_cell([tmp_path / "demo"], f"authors:{pair}")
+    assert f"again: agsgtl import-weights FILE {said.format(folder=tmp_path / 'demo')}\n" in text
+    assert "agsgtl run" not in text
+
+
+def test_a_method_that_is_no_more_has_no_command(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "dann", {41: 0.5})
+    text = explain_cell([tmp_path / "demo"], f"dann:{PAIR}")
+    assert "again: # 'dann' is no method of this version: no command makes it again" in text
+
+
 def test_a_record_changed_after_it_was_scored_is_called_out(folder: Path) -> None:
     path = folder / "confirm/agsgtl" / PAIR / "3/41/record.json"
     path.write_text(path.read_text().replace('"epoch": 8', '"epoch": 7'))

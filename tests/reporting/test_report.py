@@ -49,6 +49,14 @@ def test_the_report_holds_tables_statistics_protocol_and_commands(page: Path) ->
     assert "10.0</td>" in text  # the regret: best on test .71, chosen .61
 
 
+def test_the_report_of_imported_weights_says_how_to_import_them(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "authors", "authors", {41: 0.5, 50: 0.6})
+    text = write_report(tmp_path / "authors").read_text()
+    assert f"agsgtl import-weights FILE --pair {PAIR} --results {tmp_path / 'authors'}" in text
+    assert "agsgtl run " not in text
+    assert "agsgtl sweep EXPERIMENT" not in text
+
+
 def test_the_report_loads_nothing_and_runs_nothing(page: Path) -> None:
     text = page.read_text()
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", text)
