@@ -103,8 +103,8 @@ def _joined(chunks: Mapping[str, Any]) -> bytes:
 def _require_optimiser(content: bytes) -> None:
     """Raises where a pickle is anything but one `cmaes.CMA` of numbers and arrays, and nothing behind it."""
     *_, (_, _, stop) = pickletools.genops(content)
-    if stop + 1 != len(content):
-        raise pickle.UnpicklingError(f"{len(content) - stop - 1} bytes follow its end")
+    if behind := content[(stop or 0) + 1 :]:
+        raise pickle.UnpicklingError(f"{len(behind)} bytes follow its end")
     found = PlainUnpickler(io.BytesIO(content), _OPTIMISER).load()
     if not isinstance(found, _Optimiser):
         raise pickle.UnpicklingError("it is something else")
