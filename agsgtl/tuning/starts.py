@@ -17,7 +17,7 @@ from agsgtl.data.mapped import has_target_of
 from agsgtl.data.pairing import DomainPair
 from agsgtl.durable import write_once
 from agsgtl.errors import UserError
-from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.ledger import Ledger, pair_of
 from agsgtl.reporting.record import Record, by_score, read_document, write_document
 from agsgtl.tuning.space import SearchSpace
 
@@ -123,7 +123,7 @@ def _ranked(ledger: Ledger, study: str) -> Iterator[tuple[str, Record]]:
 
 def _is_of(ledger: Ledger, study: str, pair: DomainPair) -> bool:
     """Whether a study was a search on this pair: by its name, by its data, or by the target that it is tested on."""
-    name = "/".join(study.split("/")[1:-1])
+    name = pair_of(study)
     first = next((ask for folder in ledger.trials(study) if (ask := folder.ask()) is not None), None)
     is_same = first is not None and first.pair_fingerprint == pair.fingerprint  # a study has one
     return name == pair.name or is_same or has_target_of(ledger.path, name, pair)
