@@ -64,7 +64,8 @@ class Opening:
 
     `search_trials` and `finals` count what was asked of searches on this pair up to then, set aside or not: a search that
     was extended or begun anew later had them grow, whatever the clocks say (None: a log from before it was counted).
-    `lease` is the number of the driver that opened the vault, None outside an experiment.
+    `lease` is the number of the driver that opened the vault, None outside an experiment. `config_hash` is the record's: a
+    record that was lost and made again has the same (None: a log from before it was kept).
     """
 
     time: float
@@ -77,6 +78,7 @@ class Opening:
     previous: str | None
     lease: int | None = None
     finals: int | None = None
+    config_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class VaultLog:
             **self._asked_on(record.identity.pair),
             previous=self._previous,
             lease=lease,
+            config_hash=record.config_hash,
         )
         if _look(opening) in self._known:
             return False
@@ -203,16 +206,22 @@ def read_looks(ledger: Ledger) -> Looks:
     return Looks(
         records=frozenset((str(ledger.path), opening.record) for opening in openings),
         distinct=frozenset((opening.record, opening.record_sha256) for opening in openings),
-        confirmations=frozenset((opening.record, opening.record_sha256) for opening in confirmed),
+        confirmations=frozenset(
+            (opening.record, opening.config_hash or opening.record_sha256) for opening in confirmed
+        ),
         standing=_standing(ledger, {opening.record for opening in confirmed}),
         early=frozenset(_look(opening) for opening in early),
     )
 
 
 def _standing(ledger: Ledger, folders: Iterable[str]) -> frozenset[tuple[str, str]]:
-    """The records that lie in some folders now, each with its hash."""
-    files = {folder: ledger.path / folder / "record.json" for folder in folders}
-    return frozenset((folder, file_sha256(file)) for folder, file in files.items() if file.exists())
+    """The records that lie in some folders now, each by its config's hash and by its file's."""
+    standing = set()
+    for folder in folders:
+        record = TrialFolder(ledger.path / folder).record()
+        if record is not None:
+            standing |= {(folder, record.config_hash), (folder, file_sha256(ledger.path / folder / "record.json"))}
+    return frozenset(standing)
 
 
 def count_asked(ledger: Ledger, pair: str, kind: Literal["trials", "finals"]) -> int:

@@ -43,6 +43,16 @@ def test_the_same_look_is_logged_once_and_another_purpose_again(opened: Ledger) 
     assert len(read_openings(opened)) == 4
 
 
+def test_a_record_that_was_lost_and_made_again_was_replaced_by_no_choice(opened: Ledger) -> None:
+    first = next(opened.confirmations())
+    record = json.loads((first.path / "record.json").read_text())
+    (first.path / "record.json").write_text(json.dumps(record | {"cost": record["cost"] | {"duration_s": 123.0}}))
+    assert VaultLog(opened).append(first, "confirm")
+    assert read_looks(opened).replaced == 0
+    (first.path / "record.json").write_text(json.dumps(record | {"config_hash": "another"}))
+    assert read_looks(opened).replaced == 1
+
+
 def test_a_log_that_another_process_went_on_with_stays_one_chain(opened: Ledger) -> None:
     first, second, third = opened.confirmations()
     old, new = VaultLog(opened), VaultLog(opened)

@@ -105,7 +105,7 @@ class Queue:
         self.running[job.key] = job
         return job
 
-    def done(self, job: Job) -> None:
+    def done(self, job: Job, is_lost: bool = False) -> None:
         del self.running[job.key]
 
 
