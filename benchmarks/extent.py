@@ -193,12 +193,13 @@ def runs(folder: Path, arm: str, pair: str) -> dict[int, Run]:
 
 def print_row(name: str, scene: list[dict[int, Run]], other: list[dict[int, Run]]) -> None:
     """One line; nothing where no seed has every pair on both sides."""
-    sides = [[{seed: run[0] for seed, run in of_pair.items()} for of_pair in side] for side in (other, scene)]
-    test = compare_over_pairs(*sides)
+    seeds = set.intersection(*(set(of_pair) for of_pair in (*scene, *other)))
+    paired = [[{seed: of_pair[seed] for seed in seeds} for of_pair in side] for side in (other, scene)]
+    test = compare_over_pairs(*([{seed: run[0] for seed, run in one.items()} for one in side] for side in paired))
     if test is None:
         return
     low, high = test.interval or (np.nan, np.nan)
-    means = [np.mean([run for of_pair in side for run in of_pair.values()], axis=0) for side in (scene, other)]
+    means = [np.mean([run for one in side for run in one.values()], axis=0) for side in reversed(paired)]
     print(
         f"| {name} | {test.n} | {means[0][0]:.3f} | {means[1][0]:.3f} | {test.difference:+.3f} ({low:+.3f} to {high:+.3f}) "
         f"| {means[0][1]:.0f} | {means[1][1]:.0f} |"
