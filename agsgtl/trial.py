@@ -48,7 +48,7 @@ from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.checkpoint import Tensors
 from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
 from agsgtl.training.methods import METHODS
-from agsgtl.training.pretrain import obtain_source_model, source_model_file, source_model_key
+from agsgtl.training.pretrain import never, obtain_source_model, source_model_file, source_model_key
 from agsgtl.training.training import Training
 
 Report = dict[str, Any]
@@ -67,7 +67,7 @@ class Place:
     folder: TrialFolder | None = None
     source_models: Path | None = None
     on_report: Callable[[Report], None] = lambda report: None
-    should_stop: Callable[[], bool] = lambda: False
+    should_stop: Callable[[], bool] = never
     timeout_s: float = math.inf
     retries: Mapping[str, int] = field(default_factory=dict)
     raises: bool = False
@@ -186,7 +186,7 @@ def start_training(
 
 
 def ensure_source_model(
-    config: Config, pair: DomainPair, seeds: Seeds, folder: Path, should_stop: Callable[[], bool] = lambda: False
+    config: Config, pair: DomainPair, seeds: Seeds, folder: Path, should_stop: Callable[[], bool] = never
 ) -> None:
     """Pre-trains the source model of these settings and seeds, unless it lies in `folder` already; `Interrupted` by a stop."""
     _prepare_process(config)

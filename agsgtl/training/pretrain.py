@@ -35,13 +35,13 @@ class SourceModel:
     validation_loss: tuple[float, ...]
 
 
-def _never() -> bool:
+def never() -> bool:
     """Nobody asks for a stop."""
     return False
 
 
 def pretrain(
-    config: Config, inputs: TrainingInputs, segmenter: Segmenter, should_stop: Callable[[], bool] = _never
+    config: Config, inputs: TrainingInputs, segmenter: Segmenter, should_stop: Callable[[], bool] = never
 ) -> SourceModel:
     """Trains the segmenter on the source training labels, one step an epoch on the whole scene.
 
@@ -95,7 +95,7 @@ def obtain_source_model(
     inputs: TrainingInputs,
     seeds: Seeds,
     file: Path | None = None,
-    should_stop: Callable[[], bool] = _never,
+    should_stop: Callable[[], bool] = never,
 ) -> SourceModel:
     """The source model in `file`, or one trained now, and kept there; raises as `pretrain`."""
     if file is not None and file.exists():
