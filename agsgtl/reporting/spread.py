@@ -15,6 +15,8 @@ from scipy import linalg, optimize
 _STARTS = (0.01, 0.1, 1.0, 10.0, 100.0, 10_000.0)
 """Ratios of a component's variance to the rest's, the best of which the fit begins with."""
 _MOST_STEPS = 2000
+_NOTHING = 1e-12
+"""Scores, which lie in 0..1, that differ by no more are equal but for their rounding."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def separate_spread(values: pd.DataFrame) -> Spread:
         All None, with a note, unless label draws have two initialisations or more.
     """
     per_draw = values.groupby(["pair", "label_seed"])["init_seed"].nunique()
-    if per_draw.empty or per_draw.min() < 2 or len(per_draw) < 2:
+    if per_draw.empty or per_draw.min() < 2 or per_draw.groupby("pair").size().max() < 2:
         return Spread(
             None, None, None, "not separable: confirm.inits_per_draw must be 2 or more, on 2 label draws or more"
         )
@@ -45,12 +47,15 @@ def separate_spread(values: pd.DataFrame) -> Spread:
     means = data.groupby(["pair", "draw"])["value"].mean().reset_index()
     pairs = ["pair"] if data["pair"].nunique() > 1 else []
     within = data["value"] - data.groupby("draw")["value"].transform("mean")
-    if within.abs().max() > 1e-9 * float(means["value"].std()):
+    if within.abs().max() > _NOTHING:
         sd, rest, note = _fit_spread(data, ["draw", *pairs])
         return Spread(sd["draw"], rest, sd.get("pair"), note)
     # Without a spread between initialisations there is nothing to measure the others against: they are fitted to the means.
     if not pairs:
         return Spread(float(means["value"].std()), 0.0, None)
+    between = means["value"] - means.groupby("pair")["value"].transform("mean")
+    if between.abs().max() <= _NOTHING:
+        return Spread(0.0, 0.0, float(means.groupby("pair")["value"].mean().std()))
     sd, rest, note = _fit_spread(means, pairs)
     return Spread(rest, 0.0, sd["pair"], note)
 

@@ -53,7 +53,7 @@ def _refresh(results: Path) -> pd.DataFrame:
         raise UserError(f"{results}: there is no such folder of results; `agsgtl sweep EXPERIMENT` makes one")
     stamps = {name: _stamp(f"{results}/{name}") for name in find_trials(results)}
     stored = _read(store_path(results))
-    current = stored[STAMP] == stored["record"].map(stamps)
+    current = (stored[STAMP] == stored["record"].map(stamps)).fillna(value=False)  # a record that is gone has no stamp
     fresh = stored if current.all() else stored[current]
     known = set(fresh["record"])
     new = read_trials([name for name in stamps if name not in known], results)

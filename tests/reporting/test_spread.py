@@ -57,6 +57,21 @@ def test_spread_of_a_deterministic_method_is_that_of_its_draws(pairs: str) -> No
     assert found.initialisation == 0.0
 
 
+@pytest.mark.parametrize("lower", [1.0, 0.7])
+def test_a_method_that_never_varies_within_a_pair_has_the_spread_of_its_pairs(lower: float) -> None:
+    frame = spread_frame(0.0, 0.0, draws=3, inits=2)
+    both = pd.concat([frame.assign(pair="a", value=1.0), frame.assign(pair="b", value=lower)])
+    found = separate_spread(both)
+    assert (found.label_draw, found.initialisation) == (0.0, 0.0)
+    assert found.pair == pytest.approx((1.0 - lower) / 2**0.5)
+
+
+def test_one_draw_on_each_of_two_pairs_tells_nothing_of_draws() -> None:
+    frame = spread_frame(0.1, 0.01, draws=1, inits=2)
+    both = pd.concat([frame, frame.assign(pair="b", value=frame["value"] + 0.1)])
+    assert "not separable" in separate_spread(both).note
+
+
 def nested_frame(seed: int, draw_sd: float) -> pd.DataFrame:
     """Five pairs of ten draws of two initialisations, balanced."""
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +35,16 @@ def test_new_changed_and_removed_records_are_seen(tmp_path: Path) -> None:
     (folder / "confirm/source_only" / PAIR / "3/50/record.json").unlink()
     assert_equal(stored_frame([folder]), collect([folder]))
     assert {0.123, 0.9999} <= set(stored_frame([folder])["macro_f1"])
+
+
+def test_removed_records_alone_are_seen(tmp_path: Path) -> None:
+    folder = write_ledger(tmp_path / "demo", trials=3)
+    stored_frame([folder])
+    shutil.rmtree(folder / "confirm/source_only")
+    expected = collect([folder])
+    assert "source_only" not in set(expected["method"])
+    for _ in range(2):
+        assert_equal(stored_frame([folder]), expected)
 
 
 def test_unchanged_records_are_not_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
