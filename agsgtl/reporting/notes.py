@@ -15,7 +15,7 @@ from agsgtl.reporting.marks import ALPHA, complete_means, not_ranked, same_count
 from agsgtl.reporting.plan import Plan
 from agsgtl.reporting.rows import Row
 from agsgtl.reporting.statistics import Ranks, rank_methods
-from agsgtl.reporting.statviews import DEPENDENT_PAIRS
+from agsgtl.reporting.statviews import DEPENDENT_PAIRS, unscored_notes
 from agsgtl.reporting.tidy import BETWEEN_NOTES
 from agsgtl.reporting.vaultlog import Looks
 
@@ -41,7 +41,8 @@ def write_note(table: Table, confirmed: Confirmed, looks: Sequence[Looks]) -> tu
         *_seed_sets(table.cells),
         *_mixed_configs(records),
         *_oracle(table.rows),
-        *_vault(records, looks),
+        *unscored_notes(confirmed.frame),
+        *_vault(confirmed.frame, looks),
         *sorted({_sentence(warning) for plan in plans for warning in plan.warnings}),
     )
 
@@ -159,7 +160,7 @@ def _rank_sentence(ranks: Ranks, metric: str) -> str:
     return f"{text}; Wilcoxon over pairs, Holm-adjusted, tells apart: {'; '.join(told) or 'none'}."
 
 
-def _vault(records: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
+def _vault(frame: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
     seen = functools.reduce(operator.or_, looks, Looks())
     if seen.distinct:
         yield (
@@ -171,7 +172,7 @@ def _vault(records: pd.DataFrame, looks: Sequence[Looks]) -> Iterable[str]:
             f"Caution: of these records, confirmations that stand in the results no more: {seen.replaced}; a later choice of "
             "settings, methods or seeds replaced them, or they were run again or removed."
         )
-    scored = set(map(tuple, records.loc[records["macro_f1"].notna(), ["results", "record"]].itertuples(index=False)))
+    scored = set(map(tuple, frame.loc[frame["macro_f1"].notna(), ["results", "record"]].itertuples(index=False)))
     unlogged = len(scored - seen.records)
     if unlogged:
         yield f"Caution: {unlogged} scored records are not in the vault's log."

@@ -229,9 +229,10 @@ def selection_regret(trials: pd.DataFrame) -> pd.DataFrame:
         trials: the tidy frame with scored search outcomes (`agsgtl evaluate RESULTS --trials` scores them).
 
     Returns:
-        Columns experiment, method, pair, per_class, trials, chosen, chosen_macro_f1, oracle, oracle_macro_f1, regret.
+        Columns experiment, method, pair, per_class, trials, chosen, chosen_macro_f1, oracle, oracle_macro_f1, regret; only
+        studies all of whose complete trials have scores.
     """
-    done = trials[(trials["kind"] == "search") & (trials["status"] == "complete") & trials["macro_f1"].notna()]
+    done = wholly_scored(trials)
     per_trial = done.groupby([*STUDY, "number"], dropna=False, as_index=False)[["record_score", "macro_f1"]].mean()
     count = per_trial.groupby(STUDY, dropna=False, as_index=False).agg(trials=("number", "size"))
     is_confirmed = per_trial.merge(_confirmed_trials(trials), how="left", indicator=True)["_merge"] == "both"
@@ -241,6 +242,25 @@ def selection_regret(trials: pd.DataFrame) -> pd.DataFrame:
     oracle = oracle.rename(columns={"number": "oracle", "macro_f1": "oracle_macro_f1"}).drop(columns="record_score")
     found = count.merge(chosen, on=STUDY).merge(oracle, on=STUDY)
     return found.assign(regret=found["oracle_macro_f1"] - found["chosen_macro_f1"])
+
+
+def wholly_scored(frame: pd.DataFrame) -> pd.DataFrame:
+    """The complete search trials of those studies in which each has test scores: an oracle that looks at some is none."""
+    complete, scored = _complete_and_scored(frame)
+    return complete[scored == 1.0]
+
+
+def partly_scored(frame: pd.DataFrame) -> pd.DataFrame:
+    """The complete search trials of those studies in which some have test scores: their search went on since."""
+    complete, scored = _complete_and_scored(frame)
+    return complete[(scored > 0.0) & (scored < 1.0)]
+
+
+def _complete_and_scored(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """The complete search trials, and beside each its study's share of those that have test scores."""
+    complete = frame[(frame["kind"] == "search") & (frame["status"] == "complete")]
+    keys = [complete[name] for name in STUDY]
+    return complete, complete["macro_f1"].notna().groupby(keys, dropna=False).transform("mean")
 
 
 def _confirmed_trials(frame: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from agsgtl.reporting.statistics import (
     FEWEST_TRIALS,
     Ranks,
     bca_interval,
+    partly_scored,
     pooled_importances,
     rank_methods,
     selection_regret,
@@ -133,11 +134,24 @@ def selection_tables(confirmed: Confirmed, metric: str = "macro_f1") -> Document
     blocks, notes = [_curse_block(curses)], [] if len(regrets) else [NO_REGRET]
     if borrowing:
         notes.append(f"{', '.join(borrowing)}: chosen by another experiment's search, with other settings; left out.")
+    notes += unscored_notes(own)
     if len(regrets):
         blocks.append(_regret_block(regrets))
     if curses.empty:
         notes.append("No confirmed method was tuned, so there is no winner's curse to show.")
     return Document(tuple(blocks), (Sentences("note", "", tuple(notes)),) if notes else ())
+
+
+def unscored_notes(frame: pd.DataFrame) -> list[str]:
+    """One sentence on studies that went on after their trials were scored: no oracle and no regret of theirs is shown."""
+    partly = partly_scored(frame)
+    if partly.empty:
+        return []
+    studies = ", ".join(sorted(set(study_names(partly))))
+    return [
+        f"Caution: {partly['macro_f1'].isna().sum()} outcomes of search trials have no test scores, though others of their "
+        f"study have; no oracle and no regret of it is shown until `agsgtl evaluate RESULTS --trials` has scored them: {studies}."
+    ]
 
 
 def importance_tables(importances: pd.DataFrame, studies: Sequence[str]) -> Document:

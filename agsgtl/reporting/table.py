@@ -15,7 +15,7 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.marks import compare_with_best, mark_cells
 from agsgtl.reporting.notes import write_note
 from agsgtl.reporting.rows import Row
-from agsgtl.reporting.statistics import STUDY, best_trials
+from agsgtl.reporting.statistics import STUDY, best_trials, wholly_scored
 from agsgtl.reporting.tidy import METRICS, split_by
 from agsgtl.reporting.vaultlog import Looks, read_looks
 
@@ -71,9 +71,9 @@ def all_cells(
 def oracle_rows(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
     """Per tuned method and k: the row of the trial that scored best on the *test* pool, and those trials' outcomes.
 
-    Only studies whose search trials were opened by `agsgtl evaluate --trials` have one.
+    Only studies whose search trials were all opened by `agsgtl evaluate --trials` have one.
     """
-    scored = frame[(frame["kind"] == "search") & (frame["status"] == "complete") & frame["macro_f1"].notna()]
+    scored = wholly_scored(frame)
     per_trial = scored.groupby([*STUDY, "number"], dropna=False, as_index=False)[["macro_f1"]].mean()
     best = scored.merge(best_trials(per_trial, "macro_f1")[[*STUDY, "number"]], on=[*STUDY, "number"])
     several_k = best["per_class"].nunique(dropna=False) > 1

@@ -35,7 +35,7 @@ def trial_tables(frame: pd.DataFrame) -> Document:
     counts = list(trial_counts(int(trials["number"].max()) + 1 if len(trials) else 0))
     chosen = _chosen(per_trial, counts)
     methods = [
-        (experiment, method, k_text(per_class), *_texts(found.groupby("count")[_VALUES].mean(), counts))
+        (experiment, method, k_text(per_class), *_texts(_means(found), counts))
         for (experiment, method, per_class), found in split_by(chosen, ["experiment", "method", "per_class"])
     ]
     ties = {key: _ties(found["record_score"]) for key, found in split_by(per_trial, STUDY)}
@@ -73,6 +73,11 @@ def _chosen(per_trial: pd.DataFrame, counts: Sequence[int]) -> pd.DataFrame:
     if not by_then:
         return per_trial.assign(count=0)
     return pd.concat([found.assign(count=count) for found, count in zip(by_then, counts, strict=True)])
+
+
+def _means(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Means over studies by count; none where a study has no value, so that both means are over the same studies."""
+    return chosen.groupby("count")[_VALUES].agg(lambda values: values.mean(skipna=False))
 
 
 def _texts(chosen: pd.DataFrame, counts: Sequence[int]) -> Iterator[str]:

@@ -35,7 +35,7 @@ def test_our_own_tables_pass(folder: Path, tmp_path: Path, format: str, suffix: 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two experiments with oracle rows, two k, two initialisations, an ablation, and a kappa below zero."""
-    folder = write_ledger(tmp_path_factory.mktemp("mixed") / "one")
+    folder = write_ledger(tmp_path_factory.mktemp("mixed") / "one", trials=2)
     write_search(folder, "agsgtl", [0.5, 0.6], test=[[0.60, 0.62], [0.70, 0.74]])
     for pair in (PAIR, "toy/b_to_a"):
         write_confirm(folder, "lda", {41: 0.03, 50: 0.02, 61: 0.05}, pair)

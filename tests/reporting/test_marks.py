@@ -160,6 +160,12 @@ def test_the_note_counts_looks_and_those_before_an_extension(tmp_path: Path) -> 
     assert "1 scored records are not in the vault's log" in note
 
 
+def test_search_trials_that_were_scored_without_a_look_are_told(tmp_path: Path) -> None:
+    write_search(tmp_path / "demo", "agsgtl", [0.9, 0.5], test=[[0.60, 0.62], [0.70, 0.74]])
+    write_confirm(tmp_path / "demo", "agsgtl", {41: None}, trials=2)
+    assert "2 scored records are not in the vault's log" in " ".join(build_table([tmp_path / "demo"]).note)
+
+
 def test_only_rows_with_the_same_number_of_labels_are_compared(tmp_path: Path) -> None:
     for k, bases in ((1, {"lda": 0.3, "paper": 0.4}), (10, {"lda": 0.7, "paper": 0.6})):
         for method, base in bases.items():

@@ -194,6 +194,15 @@ def test_regret_is_of_the_trial_that_was_confirmed(tmp_path: Path) -> None:
     assert row["regret"] == pytest.approx(0.72 - 0.61)
 
 
+def test_a_study_that_went_on_after_its_trials_were_scored_has_no_regret(tmp_path: Path) -> None:
+    """Trial 2 was confirmed, and is not scored: the best of the others is nobody's choice, nor is it the oracle's."""
+    write_search(tmp_path / "demo", "agsgtl", [0.7, 0.5, 0.9], test=[[0.60, 0.62], [0.70, 0.74], []])
+    write_search(tmp_path / "demo", "fine_tune", [0.7, 0.5], test=[[0.60, 0.62], [0.70, 0.74]])
+    found = collect([tmp_path / "demo"])
+    assert statistics.selection_regret(found)["method"].tolist() == ["fine_tune"]
+    assert set(statistics.partly_scored(found)["method"]) == {"agsgtl"}
+
+
 def test_the_winners_curse_is_seen_minus_confirmed(tmp_path: Path) -> None:
     write_confirm(tmp_path / "demo", "agsgtl", {41: 0.5, 50: 0.6}, trials=30)  # seen .9, confirmed .7 on each seed
     (row,) = statistics.winners_curse(collect([tmp_path / "demo"])).to_dict("records")

@@ -14,6 +14,7 @@ from agsgtl.reporting.cells import AVERAGE, Cell, Table
 from agsgtl.reporting.layout import lay_out
 from agsgtl.reporting.record import Reason
 from agsgtl.reporting.table import build_table
+from agsgtl.reporting.views import build_view
 
 OTHER = "toy/b_to_a"
 
@@ -184,6 +185,17 @@ def test_an_oracle_row_is_the_best_trial_on_test_and_marked(tmp_path: Path) -> N
     assert any("not a result of selection" in line for line in table.note)
     (block, *_) = lay_out(table, intervals=True).blocks
     assert not any("[" in text.text for line in block.lines if "oracle" in line[0].text for text in line)
+
+
+def test_a_search_that_went_on_after_it_was_scored_has_no_oracle_row_and_says_so(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.8}, trials=3)
+    write_search(tmp_path / "demo", "agsgtl", [0.9, 0.5, 0.95], test=[[0.60, 0.62], [0.70, 0.74], []])
+    table = build_table([tmp_path / "demo"])
+    assert not any(row.oracle for row in table.rows)
+    (said,) = (line for line in table.note if "no oracle" in line)
+    assert said.startswith("Caution: 2 outcomes of search trials")
+    assert f"agsgtl/{PAIR}/3" in said
+    assert build_view([tmp_path / "demo"], "selection").lists[0].lines[-1] == said
 
 
 def test_several_initialisations_of_a_seed_are_one_value(tmp_path: Path) -> None:

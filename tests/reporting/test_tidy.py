@@ -53,11 +53,13 @@ def test_a_failed_record_is_a_row_with_its_reason(tmp_path: Path) -> None:
     assert (row["status"], row["reason"]) == ("failed", "out_of_memory")
 
 
-def test_unscored_search_trials_can_be_left_out(tmp_path: Path) -> None:
-    folder = write_ledger(tmp_path / "demo")
+def test_searches_that_nobody_scored_can_be_left_out(tmp_path: Path) -> None:
+    folder = write_ledger(tmp_path / "demo", trials=3)
     assert set(collect([folder], unscored_search=False)["kind"]) == {"confirm"}
     write_search(folder, "agsgtl", [0.5], test=[[0.1, 0.2]])
-    assert collect([folder], unscored_search=False)["kind"].value_counts().to_dict() == {"confirm": 18, "search": 2}
+    found = collect([folder], unscored_search=False)
+    assert found["kind"].value_counts().to_dict() == {"confirm": 18, "search": 6}
+    assert set(found.loc[found["kind"] == "search", "method"]) == {"agsgtl"}  # with what nobody scored of that study
 
 
 def test_copies_of_one_folder_count_once_and_scores_win(tmp_path: Path) -> None:

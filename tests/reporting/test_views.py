@@ -275,6 +275,13 @@ def test_trials_without_test_scores_say_how_to_get_them(tmp_path: Path) -> None:
     assert "evaluate RESULTS --trials" in found.lists[0].lines[1]
 
 
+def test_trials_give_no_mean_worth_where_a_study_has_none(tmp_path: Path) -> None:
+    write_search(tmp_path / "demo", "agsgtl", [0.5, 0.4], test=[[0.6, 0.62], [0.7, 0.74]])
+    write_search(tmp_path / "demo", "agsgtl", [0.7, 0.4], pair="toy/b_to_a")
+    methods, _ = build_view([tmp_path / "demo"], "trials").blocks
+    assert [text.text for text in methods.lines[0]] == ["agsgtl", "3", "60.0"]
+
+
 def test_trials_of_an_experiment_without_a_search_are_an_empty_table(tmp_path: Path) -> None:
     write_confirm(tmp_path / "demo", "lda", {41: 0.5})
     assert build_view([tmp_path / "demo"], "trials").blocks[0].lines == ()
