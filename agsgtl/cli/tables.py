@@ -59,7 +59,11 @@ def table(
     if format not in ENDINGS:
         raise UserError(f"--format {format}: is no format of the table; {did_you_mean(format, ENDINGS)}")
     given = {"--metric": metric, "--reference": reference, "--intervals": intervals, "--evaluator": evaluator}
-    _refuse_what_it_does_not_take(view, [option for option, value in given.items() if value not in (None, False)])
+    options = [option for option, value in given.items() if value not in (None, False)]
+    if check is not None:
+        others = {"--format": format != "md", "--view": view != "methods", "--out": out is not None}
+        _refuse_beside_check([*options, *(option for option, is_given in others.items() if is_given)])
+    _refuse_what_it_does_not_take(view, options)
     if parquet is not None:
         write_frame(results, parquet)
     if check is not None:
@@ -103,6 +107,11 @@ def evaluate(
         )
     count = score_trials(results)
     print(f"{count} search trials scored; the vault's log is {results / 'vault.jsonl'}", file=sys.stderr)
+
+
+def _refuse_beside_check(options: list[str]) -> None:
+    if options:
+        raise UserError(f"{', '.join(options)}: --check prints no table; leave it out, or run the command twice")
 
 
 def _refuse_what_it_does_not_take(view: str, options: list[str]) -> None:

@@ -16,13 +16,15 @@ from agsgtl.reporting.cells import AVERAGE, TITLES, Cell, Comparison
 from agsgtl.reporting.confirmed import Confirmed
 from agsgtl.reporting.layout import Block, Document, Sentences, Text, cell_text, comparison_text, words
 from agsgtl.reporting.marks import adjust_together
-from agsgtl.reporting.rows import KEYS, Row
+from agsgtl.reporting.rows import KEYS, Row, deciding_rule
 from agsgtl.reporting.statistics import compare_over_pairs, compare_paired
 
 TUNED = "tuned"
 """What stands for the value of a hyperparameter that a search chose."""
 
 _SHOWN_CHANGES = 3
+_RULE = "search.select"
+_TRAINER = "trainer version"
 _NOUNS: Mapping[str, str] = {
     "attention.discriminator": "attention",
     "attention.target": "target attention",
@@ -31,6 +33,7 @@ _NOUNS: Mapping[str, str] = {
     "loss.target_segmentation": "segmentation term",
     "loss.discriminator_source": "discriminator's source term",
     "loss.discriminator_target": "discriminator's target term",
+    _RULE: "selected by",
 }
 """What papers call the parts that are switched off; other losses are `<name> term`, other settings their last name."""
 
@@ -93,16 +96,17 @@ def ablation_table(confirmed: Confirmed, metric: str = "macro_f1", reference: st
 
 
 def changes_from(confirmed: Confirmed, row: Row, reference: Row) -> list[Change]:
-    """The hyperparameters in which a row's records differ from the reference's, switches and losses first.
+    """The hyperparameters, selection rule and trainer in which a row's records differ from the reference's, switches and losses first.
 
     What the method does not read changes nothing; what both experiments searched for differs from tuning to tuning, and is
     no ablation.
     """
     ours, theirs = (_values(confirmed, one) for one in (row, reference))
+    reads = {_RULE, _TRAINER, *READS.get(row.method, HYPERPARAMETERS)}
     found = [
-        Change(path, theirs[path], ours[path])
-        for path in HYPERPARAMETERS
-        if path in READS.get(row.method, HYPERPARAMETERS) and ours[path] != theirs[path] and ours[path] and theirs[path]
+        Change(path, theirs[path], value)
+        for path, value in ours.items()
+        if path in reads and value != theirs[path] and value and theirs[path]
     ]
     return sorted(found, key=lambda change: not change.path.startswith(("attention.", "loss.")))
 
@@ -143,7 +147,8 @@ def _line(
     cells: Mapping[tuple[Row, str], Cell],
 ) -> tuple[Text, ...]:
     changes = changes_from(confirmed, row, reference)
-    shown = ", ".join(map(str, changes[:_SHOWN_CHANGES])) or "nothing but what was tuned anew"
+    nothing = "nothing but what was tuned anew" if TUNED in _values(confirmed, row).values() else "nothing"
+    shown = ", ".join(map(str, changes[:_SHOWN_CHANGES])) or nothing
     more = len(changes) - _SHOWN_CHANGES
     settings = "reference" if row == reference else shown + (f" and {more} more" if more > 0 else "")
     found = [cells[row, column] for column in (*confirmed.pairs, AVERAGE)]
@@ -171,12 +176,13 @@ def _renamed(comparison: Comparison, names: Mapping[Row, str]) -> Comparison:
 
 
 def _values(confirmed: Confirmed, row: Row) -> dict[str, str]:
-    """By hyperparameter what a row's records were trained with; `tuned` where the row's search chose it."""
+    """By hyperparameter what a row's records were trained with, `tuned` where the row's search chose it; its rule and trainer."""
     records = confirmed.records
     part = records[(records[KEYS] == list(row.key)).all(axis=1)]
     plans = [plan for plan in confirmed.plans if plan.experiment == row.tag]
     searched = frozenset[str]().union(*(plan.searched(row.method) for plan in plans))
-    return {path: TUNED if path in searched else _spell(part[path]) for path in HYPERPARAMETERS}
+    values = {path: TUNED if path in searched else _spell(part[path]) for path in HYPERPARAMETERS}
+    return values | {_RULE: _spell(deciding_rule(part)), _TRAINER: _spell(part["trainer_version"])}
 
 
 def _spell(values: pd.Series[Any]) -> str:

@@ -14,7 +14,7 @@ Kind = Literal["mean", "sd", "interval", "other"]
 
 SIGN = r"(?:(?<![^\s(\[])[-−])?"
 """A minus that belongs to the number behind it: none between two words or numbers."""
-SPREAD = r"(?:\s*±\s*(\d+\.\d+))?(\s*%)?"
+SPREAD = r"(?:\s*±\s*(\d*\.\d+))?(\s*%)?"
 """What may stand behind a number: its spread, and its percent sign."""
 
 
@@ -46,7 +46,8 @@ def _is_mean(found: re.Match[str], cell: Cell) -> bool:
     spread = cell.sd
     if _rounds_to(cell.mean, found[1]) and (found[2] is None or _rounds_to(spread, found[2])):
         return True
-    if as_number(found[1]) > 1 or cell.mean is None or found[3]:
+    is_fraction = "." in found[1] and as_number(found[1]) <= 1 and not found[3]
+    if not is_fraction or cell.mean is None:
         return False
     return _rounds_to(cell.mean / 100, found[1]) and (
         found[2] is None or (spread is not None and _rounds_to(spread / 100, found[2]))

@@ -30,7 +30,10 @@ Named = TypeVar("Named")
 _LONG_FORM: Mapping[str, Kind] = {"mean": "mean", "sd": "sd", "95tinterval": "interval", "95bcainterval": "interval"}
 """What a column of a table in long form holds, by its heading."""
 
-_NUMBER = re.compile(rf"(?<![\w.])({SIGN}\d{{1,3}}\.\d+){SPREAD}(?![\w.]*\w)")
+_NUMBER = re.compile(rf"(?<![\w.])({SIGN}\d{{0,3}}\.\d+){SPREAD}(?![\w.]*\w)")
+_WHOLE = re.compile(rf"({SIGN}\d{{1,3}})(?:\s*±\s*(\d*\.?\d+))?(\s*%)?")
+"""A number without decimals, which only a cell that holds nothing else gives as a result."""
+_SD_IN_BRACKETS = re.compile(r"(?<=\d)\s*\((\d*\.\d+)\)")
 _IN_BRACKETS = re.compile(r"\[\s*([-−]?\d+\.\d+)\s*,\s*([-−]?\d+\.\d+)\s*\]")
 _DIFFERENCE = re.compile(r"(?<!\w)\+\s*\d|\d to [-+−]?\d")
 """How a cell shows that it holds a gain, or the ends of its interval."""
@@ -48,7 +51,8 @@ _TABLE_END = re.compile(r"bottomrule|toprule|end\s*(?:tabular|longtable)")
 _TEX_COMMENT = re.compile(r"(?<!\\)%.*$")
 _MARKUP = [
     (re.compile(r"\\\\(\[[^]]*\])?"), ""),
-    (re.compile(r"\$?\s*(?:\\pm|\+/-|\+-)\s*\$?"), " ± "),
+    (re.compile(r"\\(?:tiny|scriptsize|footnotesize|small)\b"), ""),
+    (re.compile(r"[_^]?\{?\s*\$?\s*(?:\\pm|\+/-|\+-|±)\s*\$?"), " ± "),
     (re.compile(r"\$\^\{?\\?(?:dagger|ast|\*)\}?\$|†"), ""),
     (re.compile(r"\\(?:textbf|underline|emph|textit|mathbf|uline|text)\b"), ""),
     (re.compile(r"</?\w+>|\*\*"), ""),
@@ -205,8 +209,10 @@ class _Checker:
         heading = self._header[index] if index < len(self._header) else _Heading()
         place = self._long_place(line) if self._in_long_form else self._place(line[0], heading)
         self.undecided += sum(len(_NUMBER.findall(aside)) for aside in _ASIDE.findall(part))
-        part = _ASIDE.sub("", part)
+        part = _SD_IN_BRACKETS.sub(r" ± \1", _ASIDE.sub("", part))
         intervals, numbers = list(_IN_BRACKETS.finditer(part)), list(_NUMBER.finditer(_IN_BRACKETS.sub("", part)))
+        if heading.column is not None and (whole := _WHOLE.fullmatch(part)):
+            numbers = [whole]
         is_difference = _DIFFERENCE.search(part) or (part[:1] in ("-", "−") and "kappa" not in place.metrics)
         if heading.kind == "other" or not place.rows or is_difference:
             self.undecided += len(intervals) + len(numbers)

@@ -49,7 +49,7 @@ def tag_records(confirmed: pd.DataFrame, plans: Sequence[Plan] = ()) -> pd.DataF
     """
     if confirmed.empty:
         return confirmed.assign(settings=0, tag="")
-    values = _read(confirmed).join(confirmed[["select", "trainer_version"]])
+    values = _read(confirmed).assign(select=deciding_rule(confirmed), trainer_version=confirmed["trainer_version"])
     frame = confirmed.assign(
         settings=pd.util.hash_pandas_object(values, index=False),
         tag=pd.Series("", index=confirmed.index, dtype="string"),
@@ -59,6 +59,13 @@ def tag_records(confirmed: pd.DataFrame, plans: Sequence[Plan] = ()) -> pd.DataF
     tagged = (on_a_pair | _disagree_over_pairs(confirmed, values, plans)).groupby([frame["method"], frame["per_class"]])
     frame["tag"] = frame["tag"].where(~tagged.transform("any"), frame["experiment"])
     return _every_run_once(frame)
+
+
+def deciding_rule(confirmed: pd.DataFrame) -> pd.Series:
+    """The selection rule of each record, empty where it chose neither a trial nor an epoch."""
+    has_epochs = confirmed["method"].map(lambda method: "adapt.keep" in READS.get(method, HYPERPARAMETERS))
+    chose_epoch = has_epochs & (confirmed["adapt.keep"] == "best_validation").fillna(value=False)
+    return confirmed["select"].where(chose_epoch | confirmed["origin_trial"].notna(), "").fillna("")
 
 
 def _disagree_over_pairs(confirmed: pd.DataFrame, values: pd.DataFrame, plans: Sequence[Plan]) -> pd.Series:

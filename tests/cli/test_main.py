@@ -196,6 +196,14 @@ def test_a_paper_with_a_wrong_number_ends_check_with_2(
     assert error.startswith(f"{paper}: ")
 
 
+@pytest.mark.parametrize("option", [["--view", "ranks"], ["--metric", "kappa"], ["--format", "csv"], ["--out", "x"]])
+def test_a_check_takes_no_option_of_tables(
+    results: Path, option: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert end_of(monkeypatch, "table", str(results), "--check", "paper.md", *option) == 1
+    assert f"{option[0]}: --check prints no table" in capsys.readouterr().err
+
+
 def test_intervals_reach_the_cells(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -226,3 +226,18 @@ def test_other_files_are_refused(folder: Path, tmp_path: Path) -> None:
         check_paper([folder], tmp_path / "paper.docx")
     with pytest.raises(UserError, match="cannot be read"):
         check_paper([folder], tmp_path / "nothing.tex")
+
+
+CELLS = ("85.0 ± 7.1", "85.0 (7.1)", "85", ".850", r"$85.0_{\pm 7.1}$", r"85.0{\scriptsize$\pm$7.1}", r"\textbf{85.0}")
+"""One result, .85 with an sd of .0707, as papers print it."""
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_result_is_known_however_a_paper_prints_it(tmp_path: Path, cell: str) -> None:
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.8, 50: 0.9})
+    paper = tmp_path / "paper.tex"
+    wrong = cell.replace("85", "86")
+    for text, findings in ((cell, 0), (wrong, 1)):
+        paper.write_text(f"Macro F1\n\nmethod & {PAIR} & average \\\\\nagsgtl & {text} & – \\\\\n")
+        found = check_paper([tmp_path / "demo"], paper)
+        assert (len(found.findings), found.compared, found.undecided) == (findings, 1, 0)

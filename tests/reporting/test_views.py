@@ -100,6 +100,30 @@ def test_what_both_searches_tuned_is_no_ablation(tmp_path: Path) -> None:
     assert lines["agsgtl, floor 1"][0] == "one: attention.floor: 0.5 → 1"
 
 
+def test_another_selection_rule_is_a_change_of_what_it_chose_and_of_nothing_else(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        write_confirm(folder, "lda", {41: 0.5, 50: 0.6})
+        write_confirm(folder, "agsgtl", {41: 0.5, 50: 0.6}, trials=4)
+    for file in folders[1].rglob("*.json"):
+        file.write_text(file.read_text().replace("target_validation", "target_probability"))
+    assert [row.name.partition(",")[0] for row in build_table(folders).rows] == ["lda", "agsgtl (one)", "agsgtl (two)"]
+    lines = build_view(folders, "ablation").blocks[0].lines
+    assert [line[1].text for line in lines] == [
+        "one: reference",
+        "two: search.select: target_validation → target_probability",
+    ]
+
+
+def test_another_trainer_is_a_change(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        write_confirm(folder, "lda", {41: 0.5, 50: 0.6})
+    for file in folders[1].rglob("*.json"):
+        file.write_text(file.read_text().replace('"trainer_version": 1', '"trainer_version": 2'))
+    assert "lda, trainer version 2" in texts(build_view(folders, "ablation").blocks[0])
+
+
 def test_intervals_and_comparisons_are_those_of_the_cells(tmp_path: Path) -> None:
     seeds = {seed: 0.5 + 0.01 * (seed % 5) for seed in range(20)}
     write_confirm(tmp_path / "demo", "lda", seeds)
