@@ -20,6 +20,7 @@ from agsgtl.data.blocks import distance_to
 from agsgtl.data.catalog import FoundPair, find_pair
 from agsgtl.data.georeference import Georeference
 from agsgtl.data.loading import PALETTE, read_scenes
+from agsgtl.data.overlap import find_overlap
 from agsgtl.data.pools import BUFFERS, LabelImage, Pools, split_pools
 from agsgtl.data.scene import Scene
 from agsgtl.data.schema import Crop, PairSpec
@@ -155,8 +156,8 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
     if spec.drop_source_under_target:
         source_labels = _drop_under_target(source_labels, target, target_part, spec, found.origin)
     _require_one_grid(source_part, target_part, found)
-    if shares_cube:
-        _refuse_shared_pixels(source_part, source_labels, target_part, target_labels, found)
+    refuse = _refuse_shared_pixels if shares_cube else _refuse_overlap
+    refuse(source_part, source_labels, target_part, target_labels, found)
     pools = _part_labels(target_labels, found)
     if spec.test_pool.split == "blocks" and shares_cube:
         source_labels = _drop_near_test(source_part, source_labels, target_part, pools, found)
@@ -298,6 +299,22 @@ def _refuse_shared_pixels(
         raise UserError(
             f"{found.origin}: source and target are parts of one cube and must share no labelled pixel, but {count} are labelled in "
             "both; give each side its own rows or columns, or its own class ids"
+        )
+
+
+def _refuse_overlap(
+    source: CubePart, source_labels: LabelImage, target: CubePart, target_labels: LabelImage, found: FoundPair
+) -> None:
+    """As `_refuse_shared_pixels`, where source and target are two files of which nobody says that they show one place."""
+    overlap = find_overlap(source.pixels, source_labels, target.pixels, target_labels)
+    if overlap is not None:
+        rows = overlap.rows + target.rows[0] - source.rows[0]
+        columns = overlap.columns + target.columns[0] - source.columns[0]
+        raise UserError(
+            f"{found.origin}: source and target must share no labelled pixel, but {overlap.pixels} labelled pixels of "
+            f"{found.spec.source.cube} are, by their spectra, labelled pixels of {found.spec.target.cube} too (row {rows:+d} and "
+            f"column {columns:+d} there): crops of one scene that overlap; leave the overlap out on one side with `rows` or "
+            "`columns`, or set its labels to 0 there"
         )
 
 
