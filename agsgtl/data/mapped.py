@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,27 @@ from numpy.typing import NDArray
 
 from agsgtl.data.georeference import Georeference
 from agsgtl.data.pairing import CubePart, DomainPair
-from agsgtl.data.readers import read_array
+from agsgtl.data.pools import LabelImage
+from agsgtl.data.readers import guarded, read_array
 from agsgtl.data.scene import cube_checksum, row_blocks
-from agsgtl.durable import replace, replace_bytes
+from agsgtl.durable import replace, replace_bytes, set_aside
 from agsgtl.errors import UserError
 
 
-def unpack_pair(pair: DomainPair, folder: Path) -> None:
-    """Write what `map_pair` needs; what is there already stays, and two processes may do it at once.
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """What lies in a pair's file."""
+
+    description: dict[str, Any]
+    source_labels: LabelImage
+    development_labels: LabelImage
+
+
+def unpack_pair(pair: DomainPair, folder: Path) -> list[str]:
+    """Write what `map_pair` needs, and a sentence for each damaged file that was set aside.
+
+    What is there already stays, but for what the fingerprint leaves out: colours, coordinates, a test pool's minimum may have
+    changed. Two processes may do it at once, and others may read meanwhile.
 
     Raises:
         UserError: the folder holds a pair of this name with other data.
@@ -34,33 +49,16 @@ def unpack_pair(pair: DomainPair, folder: Path) -> None:
     for part in parts:
         _unpack_cube(part, folder)
     path = _pair_path(folder, pair.name)
+    description, said = _describe(pair, parts), []
     if path.exists():
-        there = map_pair(folder, pair.name).fingerprint
-        if there != pair.fingerprint:
-            raise UserError(
-                f"{path}: was made of other data (fingerprint {there}) than pair '{pair.name}' has now ({pair.fingerprint}); "
-                "give the pair or the experiment another name"
-            )
-        return
-    description = {
-        "name": pair.name,
-        "class_names": pair.class_names,
-        "colours": pair.colours,
-        "authors_settings": pair.authors_settings,
-        "authors_scale": pair.authors_scale,
-        "fingerprint": pair.fingerprint,
-        "notes": pair.notes,
-        "tests_on_the_rest": pair.tests_on_the_rest,
-        "rest_minimum": pair.rest_minimum,
-        "shares_cube": pair.shares_cube,
-        "buffer_family": pair.buffer_family,
-        "georeferences": [_as_json(place) for place in (pair.source_georeference, pair.target_georeference)],
-        "wavelengths_nm": [
-            None if centres is None else centres.tolist()
-            for centres in (pair.source_wavelengths_nm, pair.target_wavelengths_nm)
-        ],
-        "parts": [[part.checksum, part.rows, part.columns] for part in parts],
-    }
+        try:
+            stored = _read(path)
+        except UserError as error:
+            said.append(f"{error}; set aside as {set_aside(path).name}")
+        else:
+            _require_same(stored, pair, path)
+            if stored.description == description:
+                return []
     archive = io.BytesIO()
     np.savez_compressed(
         archive,
@@ -69,20 +67,20 @@ def unpack_pair(pair: DomainPair, folder: Path) -> None:
         development_labels=pair.development_labels,
     )
     replace_bytes(path, archive.getvalue())
+    return said
 
 
 def map_pair(folder: Path, name: str) -> DomainPair:
     """The pair that `unpack_pair` wrote, its cubes read-only memory maps; the same fingerprint, equal arrays.
 
     Raises:
-        UserError: there is no such pair in the folder.
+        UserError: there is no such pair in the folder, or its file is damaged.
     """
     path = _pair_path(folder, name)
     if not path.is_file():
         raise UserError(f"{path}: there is no unpacked pair '{name}'; start the sweep's driver, which unpacks it")
-    with np.load(path, allow_pickle=False) as archive:
-        description = json.loads(str(archive["description"]))
-        source_labels, development_labels = archive["source_labels"], archive["development_labels"]
+    stored = _read(path)
+    description = stored.description
     source, target = (
         CubePart(read_array(_cube_path(folder, checksum), None), checksum, (rows[0], rows[1]), (columns[0], columns[1]))
         for checksum, rows, columns in description["parts"]
@@ -97,9 +95,9 @@ def map_pair(folder: Path, name: str) -> DomainPair:
         class_names=tuple(description["class_names"]),
         colours=tuple(description["colours"]),
         source_cube=source.pixels,
-        source_labels=source_labels,
+        source_labels=stored.source_labels,
         target_cube=target.pixels,
-        development_labels=development_labels,
+        development_labels=stored.development_labels,
         authors_settings=description["authors_settings"],
         authors_scale=(description["authors_scale"][0], description["authors_scale"][1]),
         fingerprint=description["fingerprint"],
@@ -126,10 +124,60 @@ def has_target_of(folder: Path, name: str, pair: DomainPair) -> bool:
     path = _pair_path(folder, name)
     if not path.is_file():
         return False
-    with np.load(path, allow_pickle=False) as archive:
-        checksum, rows, columns = json.loads(str(archive["description"]))["parts"][1]
+    checksum, rows, columns = _read(path).description["parts"][1]
     part = _part(pair.target_cube, pair.target_part)
     return (checksum, tuple(rows), tuple(columns)) == (part.checksum, part.rows, part.columns)
+
+
+def _describe(pair: DomainPair, parts: Sequence[CubePart]) -> dict[str, Any]:
+    """All of a pair but its arrays, as JSON gives it back."""
+    description = {
+        "name": pair.name,
+        "class_names": pair.class_names,
+        "colours": pair.colours,
+        "authors_settings": pair.authors_settings,
+        "authors_scale": pair.authors_scale,
+        "fingerprint": pair.fingerprint,
+        "notes": pair.notes,
+        "tests_on_the_rest": pair.tests_on_the_rest,
+        "rest_minimum": pair.rest_minimum,
+        "shares_cube": pair.shares_cube,
+        "buffer_family": pair.buffer_family,
+        "georeferences": [_as_json(place) for place in (pair.source_georeference, pair.target_georeference)],
+        "wavelengths_nm": [
+            None if centres is None else centres.tolist()
+            for centres in (pair.source_wavelengths_nm, pair.target_wavelengths_nm)
+        ],
+        "parts": [[part.checksum, part.rows, part.columns] for part in parts],
+    }
+    return json.loads(json.dumps(description))  # type: ignore[no-any-return]
+
+
+def _read(path: Path) -> _Stored:
+    def read() -> _Stored:
+        with np.load(path, allow_pickle=False) as archive:
+            description = json.loads(str(archive["description"]))
+            return _Stored(description, archive["source_labels"], archive["development_labels"])
+
+    return guarded(read, path, remedy="`agsgtl sweep` unpacks the pair again")
+
+
+def _require_same(stored: _Stored, pair: DomainPair, path: Path) -> None:
+    there = stored.description["fingerprint"]
+    if there != pair.fingerprint:
+        raise UserError(
+            f"{path}: was made of other data (fingerprint {there}) than pair '{pair.name}' has now ({pair.fingerprint}); "
+            "give the pair or the experiment another name"
+        )
+    # A pool is drawn by rule and seed, which the fingerprint holds, and by NumPy, which it does not.
+    if not (
+        np.array_equal(stored.source_labels, pair.source_labels)
+        and np.array_equal(stored.development_labels, pair.development_labels)
+    ):
+        raise UserError(
+            f"{path}: of the same data, but other pixels may train than the pools of pair '{pair.name}' leave now: test pixels may "
+            "have been trained on; go on with the versions of agsgtl and NumPy that began, or give the experiment another name"
+        )
 
 
 def _as_json(place: Georeference | None) -> list[Any] | None:

@@ -45,7 +45,7 @@ def read_array(path: Path, name: str | None) -> NDArray[Any]:
         raise UserError(f"{path}: {', '.join(_READERS)} files are read; {_other_format(path)}")
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
-    array = _guarded(lambda: reader(path, name), path)
+    array = guarded(lambda: reader(path, name), path)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         raise _no_numbers(path, name, str(array.dtype) if isinstance(array, np.ndarray) else type(array).__name__)
     return array
@@ -71,15 +71,16 @@ def as_label_image(array: NDArray[Any], origin: str) -> NDArray[Any]:
 
 def read_georeference(path: Path) -> Georeference | None:
     """The coordinates of a file, or None where it has none; raises as `read_array`."""
-    return _guarded(lambda: geofiles.read_georeference(path), path) if geofiles.has_coordinates(path) else None
+    return guarded(lambda: geofiles.read_georeference(path), path) if geofiles.has_coordinates(path) else None
 
 
 def read_wavelengths_nm(path: Path) -> NDArray[np.float64] | None:
     """The band centres (bands,) in nanometres that a cube's file tells, or None; raises as `read_array`."""
-    return _guarded(lambda: geofiles.read_wavelengths_nm(path), path) if geofiles.has_coordinates(path) else None
+    return guarded(lambda: geofiles.read_wavelengths_nm(path), path) if geofiles.has_coordinates(path) else None
 
 
-def _guarded(read: Callable[[], _Result], path: Path) -> _Result:
+def guarded(read: Callable[[], _Result], path: Path, remedy: str = "fetch or save it again") -> _Result:
+    """What `read` reads from a file; raises as `read_array`, where `remedy` says what mends a damaged file."""
     try:
         return read()
     except (UserError, MemoryError):
@@ -88,18 +89,18 @@ def _guarded(read: Callable[[], _Result], path: Path) -> _Result:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except OSError as error:
         if error.errno in _OF_CONTENT:
-            raise _damaged(path, error) from None
+            raise _damaged(path, error, remedy) from None
         # No UserError: a trial's record would call the hiccup of a network bad input for good.
         raise OSError(error.errno, f"{path}: cannot be read: {_one_line(error.strerror)}") from error
     except Exception as error:
-        raise _damaged(path, error) from None
+        raise _damaged(path, error, remedy) from None
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
+def _damaged(path: Path, error: Exception, remedy: str) -> UserError:
     reason = _one_line(str(error)) or type(error).__name__
     if "allow_pickle" in reason or "Python objects" in reason:
         return UserError(f"{path}: holds pickled objects, which are never loaded; save plain arrays of numbers")
-    return UserError(f"{path}: is damaged or no {path.suffix} file ({reason[:200]}); fetch or save it again")
+    return UserError(f"{path}: is damaged or no {path.suffix} file ({reason[:200]}); {remedy}")
 
 
 def _one_line(text: str | None) -> str:

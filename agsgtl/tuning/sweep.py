@@ -73,7 +73,7 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
         _say(limits_of(ledger.path))
         concurrency = remembered_concurrency(experiment, ledger, orders.may_set_aside)
         for pair in experiment.pairs.values():
-            unpack_pair(pair, ledger.path)
+            _say(unpack_pair(pair, ledger.path))
         end = SweepEnd(ledger)
         lease.require()  # unpacking took its time, and a queue moves folders
         queue = JobQueue(experiment, ledger, concurrency, lease.number) if concurrency else None

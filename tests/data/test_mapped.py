@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agsgtl.data.mapped import map_pair, unpack_pair
+from agsgtl.data.georeference import Georeference
+from agsgtl.data.labels import draw_labels
+from agsgtl.data.mapped import has_target_of, map_pair, unpack_pair
 from agsgtl.data.pairing import DomainPair, load_pair
 from agsgtl.errors import UserError
 
@@ -71,6 +74,56 @@ def test_other_data_under_one_name_is_refused(tiny: DomainPair, tmp_path: Path) 
         UserError, match=r"tiny.npz: was made of other data .* give the pair or the experiment another name"
     ):
         unpack_pair(dataclasses.replace(tiny, fingerprint="0" * 16), tmp_path)
+
+
+def test_what_the_fingerprint_leaves_out_is_told_anew(tiny: DomainPair, tiny_file: Path, tmp_path: Path) -> None:
+    text, pairs = tiny_file.read_text(), []
+    for minimum, colour in ((35, "#111111"), (5, "#222222")):
+        coloured = text.replace("target: 11}", f"target: 11, colour: '{colour}'}}")
+        tiny_file.write_text(f"{coloured}test_pool: {{split: authors, minimum: {minimum}}}\n")
+        pairs.append(load_pair(str(tiny_file)))
+    before, after = pairs
+    after = dataclasses.replace(after, target_georeference=Georeference("EPSG:32614", (30.0, 0, 6e5, 0, -30.0, 3e6)))
+    assert (before.fingerprint, before.rest_minimum) == (after.fingerprint, 35)
+    unpack_pair(before, tmp_path)
+    with open(tmp_path / "pairs" / "tiny.npz", "rb") as read_meanwhile:
+        assert unpack_pair(after, tmp_path) == []
+        with np.load(read_meanwhile) as archive:
+            assert "#111111" in str(archive["description"])
+    assert_same(after, map_pair(tmp_path, "tiny"))
+    assert draw_labels(map_pair(tmp_path, "tiny"), 10, 5, 0).target_train.any()
+    assert os.listdir(tmp_path / "pairs") == ["tiny.npz"]
+
+
+def test_another_draw_of_the_pools_from_the_same_data_is_refused(tiny: DomainPair, tmp_path: Path) -> None:
+    """Pixels that trained by then would be test pixels now."""
+    unpack_pair(tiny, tmp_path)
+    before = (tmp_path / "pairs" / "tiny.npz").read_bytes()
+    drawn_otherwise = dataclasses.replace(tiny, development_labels=np.flip(tiny.development_labels).copy())
+    with pytest.raises(UserError, match=r"tiny.npz: of the same data, but other pixels .*; go on with the versions of"):
+        unpack_pair(drawn_otherwise, tmp_path)
+    assert (tmp_path / "pairs" / "tiny.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"", lambda whole: whole[: len(whole) // 2], lambda whole: whole[:-1] * 2]
+)
+def test_a_damaged_pair_is_set_aside_and_unpacked_again(
+    tiny: DomainPair, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    assert unpack_pair(tiny, tmp_path) == []
+    path = tmp_path / "pairs" / "tiny.npz"
+    damaged = damage(path.read_bytes())
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"tiny.npz: is damaged or no .npz file .*; `agsgtl sweep` unpacks the pair"):
+        map_pair(tmp_path, "tiny")
+    with pytest.raises(UserError, match=r"tiny.npz: is damaged"):
+        has_target_of(tmp_path, "tiny", tiny)
+    (said,) = unpack_pair(tiny, tmp_path)
+    assert said.startswith(f"{path}: is damaged")
+    assert said.endswith("; set aside as tiny.npz.damaged")
+    assert path.with_name("tiny.npz.damaged").read_bytes() == damaged
+    assert_same(tiny, map_pair(tmp_path, "tiny"))
 
 
 def test_a_crash_midway_leaves_no_half_file(tiny: DomainPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
