@@ -61,6 +61,8 @@ def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...], bool]:
         name = f"{found.origin}: target"
         target = replace(source, name=name, class_names=target_names, labels=read_labels(found, spec.target, name))
         require_one_place(found, spec.target, target.labels, name)
+        if spec.target.axes is None and source.georeference is None:
+            arrange(source.cube, target.labels, None, f"{name}: {spec.target.cube}")  # refuses labels that lie turned
     else:
         target = _read_side(found, spec.target, "target", target_names, found.bands[1])
     plans, notes = _plan_bands(source, target, found)

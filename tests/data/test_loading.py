@@ -165,3 +165,33 @@ def test_a_cube_that_is_still_held_is_read_once_unless_its_file_changed(
         LabelVault(str(tiny_file)).test_labels(pair.fingerprint)
     assert read.count("target_cube.npy") == (2 if changed else 1)
     assert read.count("target_labels.npy") == 2
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_target_labels_that_lie_turned_on_a_square_scene_are_refused(tmp_path: Path, files: int) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.integers(1, 3, (12, 12)), np.ones((5, 5), int))
+    cube = (truth[:, :, None] + 0.05 * rng.random((60, 60, 6))).astype(np.float32)
+    north = np.arange(60)[:, None] < 28
+    for name, array in (
+        ("cube", cube),
+        ("cube2", cube + rng.normal(0, 0.01, cube.shape).astype(np.float32)),
+        ("source", np.where(north, truth, 0)),
+        ("target", np.where(north, 0, truth)),
+        ("turned", np.where(north, 0, truth).T),
+    ):
+        np.save(tmp_path / f"{name}.npy", array)
+
+    def load(target: str, axes: str = "", columns: str = "[32, 59]") -> str:
+        (tmp_path / "one.yaml").write_text(
+            f"name: one\nsource: {{cube: cube.npy, labels: source.npy, columns: [0, 31]{axes}}}\n"
+            f"target: {{cube: {'cube' if files == 1 else 'cube2'}.npy, labels: {target}.npy, columns: {columns}{axes}}}\n"
+            "classes: [{name: a, source: 1, target: 1}, {name: b, source: 2, target: 2}]\n"
+        )
+        return load_pair(str(tmp_path / "one.yaml")).name
+
+    with pytest.raises(
+        UserError, match=r"target: cube2?\.npy: height and width of this square scene seem to be swapped"
+    ):
+        load("turned")
+    assert load("target") == load("turned", axes=", axes: [height, width, bands]") == "one"
