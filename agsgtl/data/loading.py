@@ -29,9 +29,10 @@ PALETTE = (
 )
 """For classes without a colour, repeated past 16: Okabe and Ito (2008), then Paul Tol's "muted" (2021)."""
 
+PIXELS_APART = 0.1
+"""Pixels by which the coordinates of one place may differ: what headers round away."""
+
 _PIXELS_COMPARED = 300
-_PIXELS_APART = 0.1
-"""Pixels by which a label image's coordinates may differ from its cube's: what headers round away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ def require_one_place(found: FoundPair, domain: Domain, labels: NDArray[Any], na
     if cube is None or own is None or cube.counts_pixels != own.counts_pixels:
         return
     apart = cube.pixels_apart(own, *labels.shape)
-    if not apart <= _PIXELS_APART:
+    if not apart <= PIXELS_APART:
         corners = [f"({place.transform[2]:.10g}, {place.transform[5]:.10g})" for place in (own, cube)]
         raise UserError(
             f"{name}: {domain.labels} must lie where {domain.cube} does, but by their coordinates they are up to {apart:.4g} pixels "

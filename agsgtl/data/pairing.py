@@ -19,7 +19,7 @@ from agsgtl.config import AUTHORS_SETTINGS, digest
 from agsgtl.data.blocks import distance_to
 from agsgtl.data.catalog import FoundPair, find_pair
 from agsgtl.data.georeference import Georeference
-from agsgtl.data.loading import PALETTE, read_scenes
+from agsgtl.data.loading import PALETTE, PIXELS_APART, read_scenes
 from agsgtl.data.overlap import find_overlap
 from agsgtl.data.pools import BUFFERS, LabelImage, Pools, split_pools
 from agsgtl.data.scene import Scene
@@ -154,7 +154,7 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
     source_labels = _shared_labels(source, source_part, spec, "source", found.origin)
     target_labels = _shared_labels(target, target_part, spec, "target", found.origin)
     if spec.drop_source_under_target:
-        source_labels = _drop_under_target(source_labels, target, target_part, spec, found.origin)
+        source_labels = _drop_under_target(source_labels, (source, source_part), (target, target_part), found)
     _require_one_grid(source_part, target_part, found)
     refuse = _refuse_shared_pixels if shares_cube else _refuse_overlap
     refuse(source_part, source_labels, target_part, target_labels, found)
@@ -222,18 +222,40 @@ def _shared_labels(scene: Scene, part: CubePart, spec: PairSpec, side: str, orig
 
 
 def _drop_under_target(
-    source_labels: LabelImage, target: Scene, target_part: CubePart, spec: PairSpec, origin: str
+    source_labels: LabelImage, source: tuple[Scene, CubePart], target: tuple[Scene, CubePart], found: FoundPair
 ) -> LabelImage:
     """The source's labels where the target's label image is 0; both lie on one grid (Yaghmour et al. 2024, authors' code)."""
-    under = target.labels[slice(*target_part.rows), slice(*target_part.columns)] != 0
+    scene, part = target
+    under = scene.labels[slice(*part.rows), slice(*part.columns)] != 0
     if under.shape != source_labels.shape:
         raise UserError(
-            f"{origin}: drop_source_under_target needs both label images on one grid, but they are {source_labels.shape} and "
+            f"{found.origin}: drop_source_under_target needs both label images on one grid, but they are {source_labels.shape} and "
             f"{under.shape}; leave it out"
         )
+    _require_one_ground(source, target, found)
     kept = np.where(under, 0, source_labels).astype(np.uint8)
-    _require_every_class(kept, spec, "no source pixel is left where the target has no label", origin)
+    _require_every_class(kept, found.spec, "no source pixel is left where the target has no label", found.origin)
     return kept
+
+
+def _require_one_ground(source: tuple[Scene, CubePart], target: tuple[Scene, CubePart], found: FoundPair) -> None:
+    """Crops of equal size show one place by their coordinates; without any, by the same rows and columns of equal scenes."""
+    (first, one), (second, other) = source, target
+    here, there = _cropped(first, one), _cropped(second, other)
+    if here is not None and there is not None and here.counts_pixels == there.counts_pixels:
+        apart = here.pixels_apart(there, one.rows[1] - one.rows[0], one.columns[1] - one.columns[0])
+        same, what = apart <= PIXELS_APART, f"by their coordinates they are up to {apart:.4g} pixels apart"
+    else:
+        same = first.labels.shape != second.labels.shape or (one.rows, one.columns) == (other.rows, other.columns)
+        what = (
+            f"the source begins at row {one.rows[0]} and column {one.columns[0]} of its files, the target at row "
+            f"{other.rows[0]} and column {other.columns[0]}"
+        )
+    if not same:
+        raise UserError(
+            f"{found.origin}: drop_source_under_target needs both sides on one grid, pixel on pixel, but {what}; cut both alike with "
+            "`rows` and `columns`, or leave it out"
+        )
 
 
 def _drop_near_test(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from fake_scenes import write_mat73
+from fake_scenes import write_geotiff, write_mat73
 
 from agsgtl.data import loading, matfile, matfile73, readers, scratch
 from agsgtl.data.labels import draw_labels
@@ -112,6 +112,32 @@ def test_source_pixels_under_target_labels_are_dropped(tiny_file: Path, edit_pai
     np.testing.assert_array_equal(pair.source_labels, np.where(under, 0, before.source_labels))
     assert np.any(before.source_labels[under])
     assert pair.fingerprint != before.fingerprint
+
+
+def test_source_pixels_are_dropped_only_where_both_crops_are_the_same_rows(
+    tiny_file: Path, edit_pair: EditPair
+) -> None:
+    edit_pair("name: tiny", "name: tiny\ndrop_source_under_target: true")
+    edit_pair(SOURCE, f"{SOURCE}, rows: [0, 10]")
+    with pytest.raises(UserError, match=r"the source begins at row 0 and column 0 .*, the target at row 1 and .*; cut"):
+        load_pair(edit_pair("labels: target_labels.npy", "labels: target_labels.npy, rows: [1, 11]"))
+    np.save(tiny_file.parent / "source_cube.npy", np.load(tiny_file.parent / "source_cube.npy")[:11])
+    np.save(tiny_file.parent / "source_labels.npy", np.load(tiny_file.parent / "source_labels.npy")[:11])
+    assert load_pair(str(tiny_file)).source_labels.any()  # scenes of other sizes: the crops make them fit
+
+
+def test_source_pixels_are_dropped_under_labels_of_the_same_coordinates(tiny_file: Path, edit_pair: EditPair) -> None:
+    pytest.importorskip("rasterio")
+    for side, north in (("source", 3_000_000.0), ("target", 2_999_970.0)):  # the target begins a row farther south
+        cube = np.load(tiny_file.parent / f"{side}_cube.npy")
+        write_geotiff(tiny_file.parent / f"{side}_cube.tif", cube, (30.0, 0, 5e5, 0, -30.0, north), 32614)
+        edit_pair(f"{side}_cube.npy", f"{side}_cube.tif")
+    with pytest.raises(UserError, match="by their coordinates they are up to 1 pixels apart; cut both alike with"):
+        load_pair(edit_pair("name: tiny", "name: tiny\ndrop_source_under_target: true"))
+    edit_pair(SOURCE, f"{SOURCE}, rows: [1, 11]")
+    pair = load_pair(edit_pair("labels: target_labels.npy", "labels: target_labels.npy, rows: [0, 10]"))
+    source, target = (np.load(tiny_file.parent / f"{side}_labels.npy") for side in ("source", "target"))
+    np.testing.assert_array_equal(pair.source_labels, np.where(target[:11] != 0, 0, source[1:]))
 
 
 def test_blocks_change_the_fingerprint_and_drop_near_source_pixels_of_one_cube(tmp_path: Path) -> None:
