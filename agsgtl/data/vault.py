@@ -62,6 +62,26 @@ class LabelVault:
         taken = (draw.target_train > 0) | (draw.target_validation > 0)
         return np.where(taken, 0, pair.development_labels).astype(np.uint8)
 
+    def require_unseen(self, test: LabelImage, trained_on: DomainPair) -> None:
+        """Refuses a test pool with pixels that could be drawn to train on: the pools were drawn otherwise by then.
+
+        The fingerprint holds the rule and the seed of the draw, but another version of NumPy may draw others by them.
+
+        Args:
+            test: what `test_labels` gave.
+            trained_on: the pair as the trials had it.
+
+        Raises:
+            UserError: a pixel is in both.
+        """
+        seen = int(np.count_nonzero((test > 0) & (trained_on.development_labels > 0)))
+        if seen and not trained_on.tests_on_the_rest:
+            raise UserError(
+                f"{trained_on.name}: {seen} of {np.count_nonzero(test)} test pixels were in the development pool of what is scored: the "
+                "pools are drawn otherwise now; score with the versions of agsgtl and NumPy that trained, or start anew in another "
+                "results folder"
+            )
+
     def inspect(self) -> tuple[DomainPair, LabelImage]:
         """The pair and its test pool side by side, for the doctor, who counts pixels and trains nothing."""
         pair, pools = assemble(self._pair_name, self._root)

@@ -152,7 +152,8 @@ def score_records(
     file a user's own pair was loaded.
 
     Raises:
-        UserError: the pair's files have changed since the record was made, or another driver has taken over.
+        UserError: the pair's files have changed since the record was made, or its pools are drawn otherwise now; or another
+            driver has taken over.
     """
     opened: dict[tuple[str, str, DrawnBy | None], LabelImage] = {}
     log = VaultLog(ledger)
@@ -171,7 +172,9 @@ def score_records(
             drawn = _drawn_by(record, outcome.seeds.labels) if pair.tests_on_the_rest else None
             key = (name, record.pair_fingerprint, drawn)
             if key not in opened:
-                opened[key] = LabelVault(pair_files.get(name, name)).test_labels(record.pair_fingerprint, drawn)
+                vault = LabelVault(pair_files.get(name, name))
+                opened[key] = vault.test_labels(record.pair_fingerprint, drawn)
+                vault.require_unseen(opened[key], pair)
             scores.append(score_class_map(class_map, opened[key], pair.class_names))
         folder.write_scores(tuple(scores))
         scored += 1

@@ -83,3 +83,16 @@ def test_while_a_search_is_extended_no_trial_is_looked_at(finished: Ledger) -> N
     with pytest.raises(UserError, match="this sweep is not finished"):
         score_trials(finished.path)
     assert evaluated(finished) == []
+
+
+def test_a_test_pool_that_could_be_trained_on_scores_nothing(finished: Ledger) -> None:
+    """As with a NumPy that draws other pools by the same seed, which the pair's fingerprint does not show."""
+    file = finished.path / "pairs" / "tiny.npz"
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    arrays["development_labels"] = np.roll(arrays["development_labels"], 1, axis=0)
+    np.savez_compressed(file, **arrays)
+    with pytest.raises(UserError, match=r"tiny: \d+ of 60 test pixels were in the development pool of what is scored"):
+        score_trials(finished.path)
+    assert [len(folder.scores()) for folder in finished.trials("agsgtl/tiny/3")] == [0, 0, 0]
+    assert len(evaluated(finished)) == 1  # the look at the pool itself, and no further one
