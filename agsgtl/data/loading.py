@@ -178,9 +178,9 @@ def _is_copy(source: _Read, target: _Read) -> bool:
 
 
 def _varying_bands(spectra: NDArray[Any]) -> set[bytes]:
-    """Of (pixels, bands): each band's numbers in float64, without the constant ones."""
+    """Of (pixels, bands): each band's numbers in float64, without the constant ones; of no pixels, nothing."""
     exact = spectra.astype(np.float64)
-    return {band.tobytes() for band in exact.T if np.ptp(band) > 0}
+    return {band.tobytes() for band in exact.T if len(band) and np.ptp(band) > 0}
 
 
 def _plan_bands(source: _Read, target: _Read, found: FoundPair) -> tuple[tuple[BandPlan, BandPlan], tuple[str, ...]]:

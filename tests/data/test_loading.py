@@ -12,6 +12,7 @@ import scipy.io
 from fake_scenes import write_geotiff, write_mat73
 
 from agsgtl.data import loading, matfile, matfile73, readers, scratch
+from agsgtl.data.doctor import examine
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.mapped import map_pair, unpack_pair
 from agsgtl.data.pairing import load_pair
@@ -221,3 +222,11 @@ def test_target_labels_that_lie_turned_on_a_square_scene_are_refused(tmp_path: P
     ):
         load("turned")
     assert load("target") == load("turned", axes=", axes: [height, width, bands]") == "one"
+
+
+def test_scenes_without_a_labelled_pixel_are_one_line_to_the_doctor_and_to_a_run(tiny_file: Path) -> None:
+    for side in ("source", "target"):
+        np.save(tiny_file.parent / f"{side}_labels.npy", np.zeros((12, 12), np.uint8))
+    with pytest.raises(UserError, match="but no pixel of the source has it; ids there: none"):
+        load_pair(str(tiny_file))
+    assert not examine(str(tiny_file), None, {}, 15).is_usable
