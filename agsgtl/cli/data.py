@@ -84,10 +84,12 @@ def import_test_indices(
     from agsgtl.data.catalog import find_pair
     from agsgtl.data.indices import import_indices, write_index_file
     from agsgtl.data.loading import read_labels
+    from agsgtl.data.scene import require_image
 
     found = find_pair(pair, root)
-    domain = found.spec.target
-    labels = read_labels(found, domain, f"{found.origin}: target")
+    domain, name = found.spec.target, f"{found.origin}: target"
+    labels = read_labels(found, domain, name)
+    require_image(name, labels)
     rows, columns = (
         slice(*(first, last + 1)) if limits else slice(None)
         for limits, first, last in _limits(domain.rows, domain.columns)

@@ -61,6 +61,7 @@ def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...], bool]:
     if _cube_of(spec.source) == _cube_of(spec.target):  # one cube, cut in two: it is read once
         name = f"{found.origin}: target"
         target = replace(source, name=name, class_names=target_names, labels=read_labels(found, spec.target, name))
+        require_fitting(name, target.cube, target.labels, target.wavelengths_nm)
         require_one_place(found, spec.target, target.labels, name)
         if spec.target.axes is None and source.georeference is None:
             arrange(source.cube, target.labels, None, f"{name}: {spec.target.cube}")  # refuses labels that lie turned

@@ -64,6 +64,14 @@ def require_fitting(
         )
 
 
+def require_image(name: str, labels: NDArray[Any]) -> None:
+    """Raises UserError where a label image has not the two axes of an image, as of a picture in colours."""
+    if labels.ndim != 2:
+        raise UserError(
+            f"{name}: a label image must be (height, width), but its shape is {labels.shape}; name another array"
+        )
+
+
 def cube_checksum(cube: NDArray[Any]) -> str:
     """The SHA-256, in hexadecimal, over a cube's dtype, shape and bytes in C order.
 
@@ -107,10 +115,7 @@ def _require_finite(name: str, cube: NDArray[Any]) -> None:
 
 
 def _check_labels(name: str, labels: NDArray[Any], cube_shape: tuple[int, ...]) -> None:
-    if labels.ndim != 2:
-        raise UserError(
-            f"{name}: a label image must be (height, width), but its shape is {labels.shape}; name another array"
-        )
+    require_image(name, labels)
     if labels.shape != cube_shape[:2]:
         raise UserError(
             f"{name}: the label image must have the cube's height and width {cube_shape[:2]}, but its shape is "

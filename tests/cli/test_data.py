@@ -69,3 +69,14 @@ def test_a_malicious_pickle_is_refused_and_nothing_is_written(tmp_path: Path) ->
     with pytest.raises(UserError, match=r"asks for os\.system"):
         call("import-indices", str(tmp_path / "idx.pkl"), "--pair", str(file), "--out", str(tmp_path / "test.json"))
     assert not (tmp_path / "test.json").exists()
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 3), (144,)])
+def test_indices_are_imported_for_a_label_image_alone(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    file = write_tiny_pair(tmp_path / "scenes")
+    np.save(tmp_path / "idx.npy", np.array([1, 2, 3]))
+    np.save(file.parent / "target_labels.npy", np.ones(shape, np.uint8))
+    with pytest.raises(UserError, match=r"target: a label image must be \(height, width\), but its shape is") as error:
+        call("import-indices", str(tmp_path / "idx.npy"), "--pair", str(file), "--out", str(tmp_path / "test.json"))
+    assert str(shape) in str(error.value)
+    assert not (tmp_path / "test.json").exists()

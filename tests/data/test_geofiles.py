@@ -263,6 +263,20 @@ def test_a_second_label_image_of_one_cube_is_held_to_its_place_too(tmp_path: Pat
         load_pair(str(file))
 
 
+def test_a_picture_in_colours_is_no_second_label_image_of_one_cube(tmp_path: Path) -> None:
+    file = with_rasters(tmp_path, PLACE, ", rows: [6, 11]")
+    write_geotiff(
+        tmp_path / "rgb.tif", np.repeat(read_array(tmp_path / "labels.tif", None)[:, :, None], 3, 2), PLACE, 32614
+    )
+    text = file.read_text().replace("cube: target.tif, labels: labels.tif", "cube: target.tif, labels: rgb.tif")
+    source = "cube: source_cube.npy, labels: source_labels.npy"
+    file.write_text(text.replace(source, "cube: target.tif, labels: labels.tif, rows: [0, 5]"))
+    with pytest.raises(
+        UserError, match=r"target: a label image must be \(height, width\), but its shape is \(12, 12, 3\)"
+    ):
+        load_pair(str(file))
+
+
 def test_a_cube_with_coordinates_is_never_turned(tmp_path: Path) -> None:
     file = with_rasters(tmp_path, PLACE, ", axes: [width, height, bands]")
     with pytest.raises(
