@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def read_index_file(path: Path, shape: tuple[int, ...]) -> Pixels:
     """The pixels of an index file.
 
     Raises:
-        UserError: the file cannot be read, is no index file, was changed, or is of an image of another shape.
+        UserError: the file cannot be read, is no index file, was changed, is of an image of another shape, or leaves it.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -43,6 +44,12 @@ def read_index_file(path: Path, shape: tuple[int, ...]) -> Pixels:
     if tuple(of_shape) != shape:
         raise UserError(
             f"{path}: is of a label image of shape {tuple(of_shape)}, but the target's is {shape}; import it for this pair"
+        )
+    outside = [index for index in stored if not 0 <= index < math.prod(shape)]
+    if outside:
+        raise UserError(
+            f"{path}: indices must lie in 0..{math.prod(shape) - 1} for the label image {shape}, but {len(outside)} of its "
+            f"{len(stored)} do not; import them again"
         )
     return np.array(stored, np.int64)
 

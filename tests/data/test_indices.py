@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pickle
@@ -112,6 +113,17 @@ def test_an_index_file_of_another_image_is_refused(tmp_path: Path) -> None:
     write_index_file(tmp_path / "test.json", np.array([1]), (4, 5))
     with pytest.raises(UserError, match=r"of a label image of shape \(4, 5\), but the target's is \(12, 12\)"):
         read_index_file(tmp_path / "test.json", (12, 12))
+
+
+@pytest.mark.parametrize("outside", [-1, 144, 2**70])
+def test_an_index_outside_the_image_is_refused_and_none_wraps(tiny_file: Path, outside: int) -> None:
+    indices = [0, 1, outside]
+    checksum = hashlib.sha256(json.dumps([[12, 12], indices]).encode()).hexdigest()
+    content = {"shape": [12, 12], "sha256": checksum, "indices": indices}
+    (tiny_file.parent / "test.json").write_text(json.dumps(content))
+    tiny_file.write_text(tiny_file.read_text() + "test_pool: {split: fixed, indices: test.json, minimum: 1}\n")
+    with pytest.raises(UserError, match=r"test\.json: indices must lie in 0\.\.143 .*, but 1 of its 3 do not"):
+        load_pair(str(tiny_file))
 
 
 def test_a_fixed_pool_is_the_index_files_pixels_and_its_content_is_in_the_fingerprint(tiny_file: Path) -> None:
