@@ -1,4 +1,7 @@
-"""Reads arrays of numbers from MATLAB files of version 7.3, which are HDF5 with every array's axes reversed."""
+"""Reads arrays of numbers from MATLAB files of version 7.3, which are HDF5 with every array's axes reversed.
+
+HDF5 can name other files, and their bytes would be read as this file's arrays: no link and no dataset that leads out is followed.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,11 @@ def variables(path: Path) -> dict[str, str]:
         OSError, RuntimeError, KeyError: it is no HDF5 file, or is damaged.
     """
     with h5py.File(path, "r") as file:
-        return {name: _holds(file[name]) for name in file if not name.startswith("#")}
+        return {name: _holds(file, name) for name in file if not name.startswith("#")}
 
 
 def read_variable(path: Path, name: str) -> NDArray[Any]:
-    """The array with the axes that MATLAB shows: (height, width, bands) for a cube; a large one is mapped.
+    """One of the `variables` that are numbers, with the axes that MATLAB shows: (height, width, bands) for a cube; mapped if large.
 
     Arrays that MATLAB did not write (no attribute `MATLAB_class`) keep the axes that they have in the file.
 
@@ -41,9 +44,9 @@ def read_variable(path: Path, name: str) -> NDArray[Any]:
     with h5py.File(path, "r") as file:
         stored = file[name]
         reverse = "MATLAB_class" in stored.attrs
-        if stored.attrs.get("MATLAB_empty"):
-            return np.zeros(tuple(int(size) for size in stored[()]), np.float64)
         _require_plausible(stored, path)
+        if stored.attrs.get("MATLAB_empty"):
+            return _empty(stored[()])
         array = stored[()] if stored.nbytes < LARGE_BYTES else _copied_to_disk(stored)
     return in_c_order(array.transpose() if reverse else array)
 
@@ -65,7 +68,26 @@ def _require_plausible(stored: Any, path: Path) -> None:
         raise ValueError(f"it says that it holds {stored.nbytes} bytes, more than such a file can")
 
 
-def _holds(stored: Any) -> str:
+def _empty(sizes: Any) -> NDArray[np.float64]:
+    """The array without a number whose sizes stand in its place."""
+    shape = tuple(int(size) for size in sizes)
+    if 0 not in shape:
+        raise ValueError(f"it says that its array {shape} is empty")
+    return np.zeros(shape, np.float64)
+
+
+def _leads_out(file: h5py.File, name: str) -> bool:
+    """Whether a name stands for anything but an object of this file with its numbers in it."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return True
+    stored = file[name]
+    return isinstance(stored, h5py.Dataset) and (bool(stored.external) or stored.is_virtual)
+
+
+def _holds(file: h5py.File, name: str) -> str:
+    if _leads_out(file, name):
+        return "what lies elsewhere (a link, or external or virtual storage)"
+    stored = file[name]
     if isinstance(stored, h5py.Group):
         return "a sparse matrix" if "MATLAB_sparse" in stored.attrs else "a struct"
     matlab = stored.attrs.get("MATLAB_class", b"")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -178,6 +179,55 @@ def test_an_archive_that_announces_more_than_it_holds_asks_for_no_memory(tmp_pat
         archive.writestr("HSI.npy", header.getvalue() + bytes(80))
     with pytest.raises(UserError, match=r"damaged or no \.npz file \(its array .* is larger than it has bytes\)"):
         read_array(tmp_path / "a.npz", None)
+
+
+def link(file: h5py.File, other: Path) -> None:
+    with h5py.File(other, "w") as written:
+        written["secret"] = np.arange(5)
+    file["x"] = h5py.ExternalLink(str(other), "secret")
+
+
+def link_by_a_detour(file: h5py.File, other: Path) -> None:
+    link(file, other)
+    file.move("x", "#way")
+    file["x"] = h5py.SoftLink("/#way")
+
+
+def store_outside(file: h5py.File, other: Path) -> None:
+    other.write_bytes(b"secret")
+    file.create_dataset("x", shape=(6,), dtype="u1", external=[(str(other), 0, 6)])
+
+
+def store_virtually(file: h5py.File, other: Path) -> None:
+    with h5py.File(other, "w") as written:
+        written["secret"] = np.arange(5)
+    layout = h5py.VirtualLayout((5,), "i8")
+    layout[:] = h5py.VirtualSource(str(other), "secret", (5,))
+    file.create_virtual_dataset("x", layout)
+
+
+@pytest.mark.parametrize("lead_out", [link, link_by_a_detour, store_outside, store_virtually])
+def test_a_version_73_mat_gives_no_other_files_content(
+    tmp_path: Path, lead_out: Callable[[h5py.File, Path], None]
+) -> None:
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        lead_out(file, tmp_path / "other")
+        file["own"] = CUBE
+    with pytest.raises(UserError, match=r"'x' must be a plain array of real numbers, but holds what lies elsewhere"):
+        read_array(tmp_path / "a.mat", "x")
+    np.testing.assert_array_equal(read_array(tmp_path / "a.mat", "own"), CUBE)
+
+
+@pytest.mark.parametrize("sizes", [(0, 3, 2), (10**6, 10**6, 10)])
+def test_an_array_that_is_called_empty_asks_for_no_memory(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        stored = file.create_dataset("x", data=np.array(sizes, np.uint64))
+        stored.attrs["MATLAB_class"], stored.attrs["MATLAB_empty"] = np.bytes_("double"), np.uint8(1)
+    if 0 in sizes:
+        assert read_array(tmp_path / "a.mat", "x").size == 0
+        return
+    with pytest.raises(UserError, match=r"damaged or no \.mat file \(it says that its array \(1000000, .* is empty\)"):
+        read_array(tmp_path / "a.mat", "x")
 
 
 GEO = {".tif": "rasterio", ".hdr": "spectral"}
