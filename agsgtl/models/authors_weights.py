@@ -60,7 +60,13 @@ def read_sizes(weights: Mapping[str, Tensor], origin: str) -> NetworkSizes:
             f"{origin}: must hold weights under the authors' names (`encoder1.enc1conv1.weight`, `final_layer.weight`, ...), but "
             f"has {', '.join(list(weights)[:3])}, ..."
         )
-    classifier = weights["final_layer.weight" if networks[0] == "segmenter" else "_conv.weight"]
+    kernel = "final_layer.weight" if networks[0] == "segmenter" else "_conv.weight"
+    classifier = weights[kernel]
+    if classifier.ndim != 4:
+        raise UserError(
+            f"{origin}: {kernel} must be a kernel (outputs, inputs, height, width), but its shape is {tuple(classifier.shape)}; "
+            "give the file of the authors' networks"
+        )
     width = first.shape[0]
     family = "shallow" if "encoder5.enc5conv1.weight" in weights else "depthwise"
     groups = 1 if family == "shallow" else SPECTRAL_GROUPS if networks[0] == "segmenter" else width

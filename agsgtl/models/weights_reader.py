@@ -38,7 +38,23 @@ def read_state_dicts(path: Path) -> list[StateDict]:
     dicts = [content] if isinstance(content, dict) else content
     if not isinstance(dicts, list | tuple) or not dicts or not all(_is_state_dict(entry) for entry in dicts):
         raise UserError(f"{path}: must hold a list of state dicts (name -> tensor), but holds {_describe(content)}")
-    return [{str(name): tensor.detach().to("cpu").clone() for name, tensor in entry.items()} for entry in dicts]
+    return [{str(name): _own_copy(tensor, f"{path}: {name}") for name, tensor in entry.items()} for entry in dicts]
+
+
+def _own_copy(tensor: Tensor, origin: str) -> Tensor:
+    """A tensor with memory of its own; one that is larger than what the file holds of it, as a stride of 0 makes it, is refused."""
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        raise UserError(
+            f"{origin}: must be a plain tensor with its numbers in the file, but is {tensor.layout} on {tensor.device}; save it "
+            "with `tensor.detach().cpu().to_dense()`"
+        )
+    needed, held = tensor.numel() * tensor.itemsize, tensor.untyped_storage().nbytes()
+    if needed > held:
+        raise UserError(
+            f"{origin}: its shape {tuple(tensor.shape)} takes {needed} bytes, but the file holds {held} of it; save it with "
+            "`tensor.contiguous()`"
+        )
+    return tensor.detach().clone()
 
 
 def _read(path: Path) -> Any:

@@ -88,6 +88,33 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path: Path) -> None:
         read_state_dicts(write_pickle(tmp_path / "a.pkl", [{"a": Beyond()}]))
 
 
+@pytest.mark.parametrize("form", ["pickle", "torch", "torch old"])
+def test_a_tensor_of_one_number_that_says_it_is_a_million_million_is_refused(tmp_path: Path, form: str) -> None:
+    content = [{"a": torch.zeros(1).as_strided((10**12,), (0,))}]
+    if form.startswith("torch"):
+        torch.save(content, tmp_path / "a.pkl", _use_new_zipfile_serialization=form == "torch")
+    else:
+        write_pickle(tmp_path / "a.pkl", content)
+    with pytest.raises(
+        UserError, match=r"a\.pkl: a: its shape \(1000000000000,\) takes 4000000000000 bytes, .* holds 4 of"
+    ):
+        read_state_dicts(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (torch.zeros(3, device="meta"), "torch.strided on meta"),
+        (torch.zeros(3, 3).to_sparse(), "torch.sparse_coo on cpu"),
+    ],
+    ids=["meta", "sparse"],
+)
+def test_a_tensor_without_its_numbers_in_the_file_is_refused(tmp_path: Path, tensor: torch.Tensor, kind: str) -> None:
+    torch.save([{"a": tensor}], tmp_path / "a.pkl")
+    with pytest.raises(UserError, match=rf"a: must be a plain tensor with its numbers in the file, but is {kind}"):
+        read_state_dicts(tmp_path / "a.pkl")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [([1, 2], "a list of int"), ("text", "holds str"), ([], "holds list"), (DICTS[0]["a"], "holds Tensor")],
@@ -127,3 +154,11 @@ def test_names_and_shapes_tell_the_networks_which_load_them_strictly(family: str
 def test_other_weights_are_refused_by_their_names() -> None:
     with pytest.raises(UserError, match=r"under the authors' names .* but has conv\.weight"):
         read_sizes({"conv.weight": torch.zeros(1)}, "file")
+
+
+@pytest.mark.parametrize("network", [0, 1], ids=["segmenter", "discriminator"])
+def test_a_classifier_that_is_no_kernel_is_refused(network: int) -> None:
+    weights = authors_lists(FAMILIES["shallow"], 42, 5, runs=1)[network][0]
+    kernel = ("final_layer.weight", "_conv.weight")[network]
+    with pytest.raises(UserError, match=rf"file: {kernel} must be a kernel .*, but its shape is \(\)"):
+        read_sizes({**weights, kernel: torch.tensor(1.0)}, "file")
