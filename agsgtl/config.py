@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from agsgtl.errors import UserError, did_you_mean
+from agsgtl.errors import UserError, did_you_mean, shown
 from agsgtl.settings import ADDED_LATER as ADDED_LATER  # noqa: PLC0414 - what configs are made of is had from here
 from agsgtl.settings import AUTHORS_SETTINGS as AUTHORS_SETTINGS  # noqa: PLC0414
 from agsgtl.settings import Config as Config  # noqa: PLC0414
@@ -61,6 +61,9 @@ def _collect_hyperparameters() -> dict[str, Hyperparameter]:
 
 
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = _collect_hyperparameters()
+
+_MOST_CLAUSES = 6
+"""Mistakes that one line names; a wrong list may hold thousands."""
 
 _REAL = frozenset(path for path, known in HYPERPARAMETERS.items() if known.type is float)
 
@@ -126,9 +129,9 @@ def in_full(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def describe_errors(error: ValidationError) -> list[str]:
-    """One clause a mistake that pydantic found: the dotted key, the rule, and what came."""
+    """One clause a mistake that pydantic found: the dotted key, the rule, and what came; of many the first, and how many more."""
     clauses = []
-    for item in error.errors():
+    for item in error.errors(include_url=False)[:_MOST_CLAUSES]:
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "value_error":
             clauses.append((f"{key}: " if key not in ("", *Config.model_fields) else "") + str(item["ctx"]["error"]))
@@ -137,8 +140,9 @@ def describe_errors(error: ValidationError) -> list[str]:
         elif item["type"] == "missing":
             clauses.append(f"{key}: this key is missing")
         else:
-            clauses.append(f"{key}: {item['msg'][0].lower() + item['msg'][1:]}, got {item['input']!r}")
-    return clauses
+            clauses.append(f"{key}: {item['msg'][0].lower() + item['msg'][1:]}, got {shown(item['input'])}")
+    more = error.error_count() - len(clauses)
+    return [*clauses, f"and {more} more"] if more else clauses
 
 
 def flatten(config: Config) -> dict[str, Value]:

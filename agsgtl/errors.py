@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -36,3 +38,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(choices)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 1, 6, 80, 80
+
+
+def shown(value: Any) -> str:
+    """A value as errors show it: its beginning. What a few aliases in YAML unfold to without end is never spelled out whole.
+
+    >>> shown([1, 2, 3, 4, 5, 6, 7, 8])
+    '[1, 2, 3, 4, 5, 6, ...]'
+    >>> shown({"seeds": [0, 1]})
+    "{'seeds': [...]}"
+    """
+    return _SHORT.repr(value)

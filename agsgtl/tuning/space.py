@@ -12,7 +12,7 @@ from optuna.trial import create_trial
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from agsgtl.config import HYPERPARAMETERS, Hyperparameter, Value, describe_errors, require_legal
-from agsgtl.errors import UserError, did_you_mean
+from agsgtl.errors import UserError, did_you_mean, shown
 from agsgtl.training.methods import Method
 from agsgtl.yamlfile import read_yaml
 
@@ -183,7 +183,9 @@ def _checked(known: Hyperparameter, entry: Any) -> _Float | _Int | _Categorical:
     kinds = _FITTING[known.type]
     if not isinstance(entry, dict) or entry.get("type") not in kinds:
         got = entry.get("type") if isinstance(entry, dict) else entry
-        raise UserError(f"'{known.path}' is {known.type.__name__}: its type must be {' or '.join(kinds)}, got {got!r}")
+        raise UserError(
+            f"'{known.path}' is {known.type.__name__}: its type must be {' or '.join(kinds)}, got {shown(got)}"
+        )
     try:
         checked = _KINDS[entry["type"]].model_validate(entry)
     except ValidationError as error:
