@@ -13,6 +13,7 @@ from agsgtl.data.geofiles import write_geotiff
 from agsgtl.data.georeference import Georeference
 from agsgtl.data.picture import coloured
 from agsgtl.durable import replace, replace_bytes
+from agsgtl.errors import UserError
 from agsgtl.evaluation.predict import Prediction
 
 if TYPE_CHECKING:
@@ -33,20 +34,29 @@ def write_maps(
     `class_map.png`, `.npy` and, where the scene has coordinates, `.tif`; `confidence` and `attention` as `.png` and `.npy`.
 
     Raises:
-        UserError: the folder cannot be written, or a GeoTIFF is due and the package rasterio is not installed.
+        UserError: the folder cannot be written, or a GeoTIFF is due and cannot be made: rasterio is not installed, or does not
+            read the scene's coordinate system; the other maps are written by then.
     """
     written = [_write_array(folder / "class_map.npy", prediction.class_map)]
     written.append(_write_class_picture(folder / "class_map.png", prediction.class_map, class_names, colours))
-    if place is not None:
-        write_geotiff(folder / "class_map.tif", prediction.class_map, place, colours)
-        written.append(folder / "class_map.tif")
     for name, values in (("confidence", prediction.confidence), ("attention", prediction.attention)):
         if values is not None:
             written += [
                 _write_array(folder / f"{name}.npy", values),
                 _write_grey_picture(folder / f"{name}.png", values, name),
             ]
+    if place is not None:
+        written.append(_write_raster(folder / "class_map.tif", prediction.class_map, place, colours))
     return written
+
+
+def _write_raster(path: Path, class_map: NDArray[np.uint8], place: Georeference, colours: tuple[str, ...]) -> Path:
+    """The last of the maps: it needs a package and a readable coordinate system, and the others are good without."""
+    try:
+        write_geotiff(path, class_map, place, colours)
+    except UserError as error:
+        raise type(error)(f"{error}; the other maps are in {path.parent}") from error
+    return path
 
 
 def _write_array(path: Path, values: NDArray[np.generic]) -> Path:

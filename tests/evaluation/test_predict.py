@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from agsgtl.data.georeference import Georeference
 from agsgtl.data.normalisation import BandScaling
+from agsgtl.errors import UserError
 from agsgtl.evaluation.mapfiles import write_maps
 from agsgtl.evaluation.predict import Prediction, Predictor, linear_predictor, network_predictor, predict_scene
 from agsgtl.models.networks import build_discriminator, build_segmenter
@@ -113,6 +115,24 @@ def test_maps_are_pictures_arrays_and_a_raster_with_coordinates(tmp_path: Path) 
         assert tuple(raster.transform)[:6] == place.transform
         assert raster.crs.to_epsg() == 32614
         assert raster.colormap(1)[2] == (0, 255, 0, 255)
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_raster_that_cannot_be_made_costs_no_other_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_installed: bool
+) -> None:
+    if is_installed:
+        pytest.importorskip("rasterio", reason="the extra `geo` is not installed")
+    else:
+        monkeypatch.setitem(sys.modules, "rasterio", None)
+    prediction = Prediction(np.ones((2, 3), np.uint8), np.full((2, 3), 0.5, np.float32), np.ones((2, 3), np.float32))
+    place = Georeference("PROJCS[nonsense]", (30.0, 0.0, 500000.0, 0.0, -30.0, 3300000.0))
+    message = "one that rasterio reads, got 'PROJCS" if is_installed else "need the package rasterio"
+    with pytest.raises(UserError, match=rf"class_map\.tif.*{message}.*; the other maps are in {tmp_path}$"):
+        write_maps(tmp_path, prediction, ("a",), ("#ff0000",), place)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{name}.{form}" for name in ("class_map", "confidence", "attention") for form in ("npy", "png")
+    }
 
 
 def test_a_scene_without_coordinates_gives_no_raster(tmp_path: Path) -> None:
