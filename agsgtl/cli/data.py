@@ -43,10 +43,10 @@ def check(
     pair: Annotated[str, typer.Argument(help="A pair of `agsgtl data list`, or the path of a pair's YAML file.")],
     root: Root = None,
     per_class: Annotated[
-        int, typer.Option("--per-class", help="k, target training pixels a class.")
+        int, typer.Option("--per-class", min=1, help="k, target training pixels a class.")
     ] = DEFAULTS.per_class,
     validation: Annotated[
-        int, typer.Option("--validation-per-class", help="v, target validation pixels a class.")
+        int, typer.Option("--validation-per-class", min=0, help="v, target validation pixels a class.")
     ] = DEFAULTS.validation_per_class,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="PNG to write: false colour, labels, splits.")

@@ -41,6 +41,14 @@ def test_check_counts_and_draws_a_usable_pair(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "houston_shadow__sun_to_shadow.check.png").exists()
 
 
+@pytest.mark.parametrize(("option", "number"), [("--per-class", "0"), ("--validation-per-class", "-1")])
+def test_check_counts_no_fewer_pixels_than_a_run_can_draw(tmp_path: Path, option: str, number: str) -> None:
+    picture = ["--picture", str(tmp_path / "p.png")]
+    result = RUNNER.invoke(data_app, ["check", str(write_tiny_pair(tmp_path)), option, number, *picture])
+    assert result.exit_code == 2
+    assert option in result.output
+
+
 def test_check_of_an_unusable_pair_is_1_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, text = call("check", "botswana/may_to_july")
