@@ -55,6 +55,13 @@ def read_georeference(path: Path) -> Georeference | None:
         return Georeference(raster.crs.to_wkt() if raster.crs else "", (a, b, c, d, e, f))
 
 
+def is_turned(path: Path) -> bool:
+    """Whether an ENVI header's `map info` turns the scene, so that its coordinates are not read."""
+    if path.suffix.lower() != ".hdr":
+        return False
+    return _turns(_envi_header(path).get("map info"), path)
+
+
 def read_wavelengths_nm(path: Path) -> NDArray[np.float64] | None:
     """The band centres (bands,) in nanometres of an ENVI header, or None where it tells none or no unit."""
     if path.suffix.lower() != ".hdr":
@@ -160,10 +167,7 @@ def _envi_header(path: Path) -> dict[str, Any]:
 def _envi_georeference(header: dict[str, Any], path: Path) -> Georeference | None:
     """ENVI's `map info`: projection, reference pixel (from 1) and its x and y, pixel sizes; rotation is not supported."""
     info = header.get("map info")
-    if not isinstance(info, list) or len(info) < 7:
-        return None
-    turned = [str(item).partition("=")[2] for item in info if "rotation" in str(item).lower()]
-    if any(_number(angle, "map info", path) for angle in turned):
+    if not isinstance(info, list) or len(info) < 7 or _turns(info, path):
         return None
     column, row, x, y, width, height = (_number(item, "map info", path) for item in info[1:7])
     system = header.get("coordinate system string", "")
@@ -171,6 +175,13 @@ def _envi_georeference(header: dict[str, Any], path: Path) -> Georeference | Non
     return Georeference(
         text or _utm(info), (width, 0.0, x - (column - 1) * width, 0.0, -height, y + (row - 1) * height)
     )
+
+
+def _turns(info: Any, path: Path) -> bool:
+    """Whether a `map info` has a rotation that is not 0."""
+    words = info if isinstance(info, list) else []
+    turned = [str(item).partition("=")[2] for item in words if "rotation" in str(item).lower()]
+    return any(_number(angle, "map info", path) for angle in turned)
 
 
 def _utm(info: list[Any]) -> str:

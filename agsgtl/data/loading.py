@@ -17,7 +17,7 @@ from agsgtl.data.axes import ORDER, arrange
 from agsgtl.data.bands import BandPlan
 from agsgtl.data.catalog import FoundPair
 from agsgtl.data.georeference import Georeference
-from agsgtl.data.readers import as_label_image, read_array, read_georeference, read_wavelengths_nm
+from agsgtl.data.readers import as_label_image, is_turned, read_array, read_georeference, read_wavelengths_nm
 from agsgtl.data.scene import Scene, cube_checksum, require_fitting
 from agsgtl.data.schema import Domain
 from agsgtl.data.scratch import in_c_order
@@ -45,10 +45,11 @@ class _Read:
     class_names: Mapping[int, str]
     wavelengths_nm: NDArray[np.float64] | None
     georeference: Georeference | None
+    is_turned: bool
 
 
 def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...], bool]:
-    """The source, the target, sentences about what was done to their bands, and whether one is a copy of the other.
+    """The source, the target, sentences about what was done to their bands and coordinates, and whether one is a copy of the other.
 
     Both have the same bands.
 
@@ -70,6 +71,7 @@ def read_scenes(found: FoundPair) -> tuple[Scene, Scene, tuple[str, ...], bool]:
     plans, notes = _plan_bands(source, target, found)
     first = _scene(source, plans[0], None)
     is_same = source.cube is target.cube and _equal(*plans)
+    notes = (*notes, *_turned(source, target))
     return first, _scene(target, plans[1], first if is_same else None), notes, _is_copy(source, target)
 
 
@@ -91,7 +93,7 @@ def _read_side(found: FoundPair, domain: Domain, side: str, class_names: Mapping
         raise UserError(
             f"{name}: this scene has {bands} bands, but {domain.cube} has {cube.shape[2]}; fetch the usual file"
         )
-    return _Read(name, cube, labels, class_names, wavelengths_nm, read_georeference(path))
+    return _Read(name, cube, labels, class_names, wavelengths_nm, read_georeference(path), is_turned(path))
 
 
 _KEPT: weakref.WeakValueDictionary[str, NDArray[Any]] = weakref.WeakValueDictionary()
@@ -182,6 +184,15 @@ def _varying_bands(spectra: NDArray[Any]) -> set[bytes]:
     """Of (pixels, bands): each band's numbers in float64, without the constant ones; of no pixels, nothing."""
     exact = spectra.astype(np.float64)
     return {band.tobytes() for band in exact.T if len(band) and np.ptp(band) > 0}
+
+
+def _turned(source: _Read, target: _Read) -> list[str]:
+    """A sentence for each side whose coordinates are dropped for their rotation."""
+    return [
+        f"{side}: its coordinates are turned (`rotation` in its map info), which is not read here, and its maps have none"
+        for side, read in (("source", source), ("target", target))
+        if read.is_turned
+    ]
 
 
 def _plan_bands(source: _Read, target: _Read, found: FoundPair) -> tuple[tuple[BandPlan, BandPlan], tuple[str, ...]]:

@@ -74,6 +74,11 @@ def read_georeference(path: Path) -> Georeference | None:
     return guarded(lambda: geofiles.read_georeference(path), path) if geofiles.has_coordinates(path) else None
 
 
+def is_turned(path: Path) -> bool:
+    """Whether a file's coordinates are turned, which is not read; raises as `read_array`."""
+    return _guarded(lambda: geofiles.is_turned(path), path) if geofiles.has_coordinates(path) else False
+
+
 def read_wavelengths_nm(path: Path) -> NDArray[np.float64] | None:
     """The band centres (bands,) in nanometres that a cube's file tells, or None; raises as `read_array`."""
     return guarded(lambda: geofiles.read_wavelengths_nm(path), path) if geofiles.has_coordinates(path) else None

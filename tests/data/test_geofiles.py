@@ -155,6 +155,20 @@ def test_an_envi_projection_that_is_not_known_is_noted(tmp_path: Path, tail: lis
     assert bool(crs) != any("target: its coordinates are in no system" in note for note in pair.notes)
 
 
+@pytest.mark.parametrize("angle", [0, 30])
+def test_coordinates_that_are_turned_are_left_out_and_noted(tmp_path: Path, angle: int) -> None:
+    file = write_tiny_pair(tmp_path)
+    write_envi(
+        tmp_path / "target.hdr", np.load(tmp_path / "target_cube.npy"), **{"map info": [*INFO, f"rotation={angle}"]}
+    )
+    file.write_text(file.read_text().replace("target_cube.npy", "target.hdr"))
+    pair = load_pair(str(file))
+    assert (pair.target_georeference is None) == bool(angle)
+    assert [note for note in pair.notes if "its coordinates are turned" in note] == [
+        "target: its coordinates are turned (`rotation` in its map info), which is not read here, and its maps have none"
+    ] * bool(angle)
+
+
 def test_a_class_map_that_cannot_be_written_leaves_the_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
