@@ -10,6 +10,7 @@ import torch
 import typer
 
 from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure, flatten
+from agsgtl.data.catalog import pair_names
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.normalisation import fit_scaling
@@ -167,6 +168,11 @@ def _find_pair(folder: Path, record: Record, pair: str | None, root: Path | None
     unpacked = [
         parent for parent in folder.resolve().parents if (parent / "pairs" / f"{name.replace('/', '__')}.npz").is_file()
     ]
+    if pair is None and not unpacked and name not in pair_names():
+        raise UserError(
+            f"{folder}: was trained on pair '{name}', which the catalog does not know and no sweep unpacked here; name its .yaml "
+            "file with --pair"
+        )
     found = map_pair(unpacked[0], name) if unpacked and pair is None else load_pair(pair or name, root)
     if found.fingerprint != record.pair_fingerprint:
         raise UserError(

@@ -121,6 +121,10 @@ def test_the_authors_runs_become_confirmations_with_scores(tmp_path: Path, pair_
     np.testing.assert_array_equal(folders[1].class_map()[0], expected)
     assert len(folders[1].scores()) == 1
     assert len((results / "vault.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(
+        UserError, match=r"pair 'tiny', which the catalog does not know .*; name its \.yaml file with --pair"
+    ):
+        predict(folders[0].path)
     predict(folders[0].path, pair=str(pair_file))
     assert (folders[0].path / "maps" / "target" / "attention.npy").exists()
     table = build_table([results])
