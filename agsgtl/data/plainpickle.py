@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import pickle
+import pickletools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -148,6 +149,8 @@ def load_plain(path: Path, builders: Builders = PLAIN) -> Any:
     """
     try:
         with path.open("rb") as file:
+            _require_small_memo(file, path.stat().st_size)
+            file.seek(0)
             return _Finisher().finish(PlainUnpickler(file, builders).load())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
@@ -157,3 +160,10 @@ def load_plain(path: Path, builders: Builders = PLAIN) -> Any:
             f"{path}: is no pickle of plain numbers and arrays ({reason[:200]}); nothing else is ever unpickled: save what is "
             "needed as plain arrays"
         ) from None
+
+
+def _require_small_memo(file: IO[bytes], size: int) -> None:
+    """Refuses an object's number that no file of this size counts up to: the unpickler would make room for all before it."""
+    for code, argument, _ in pickletools.genops(file):
+        if code.name in ("PUT", "LONG_BINPUT") and argument > size:
+            raise pickle.UnpicklingError(f"it numbers an object {argument}, more than it can hold")

@@ -205,6 +205,13 @@ def test_a_small_file_that_unfolds_without_end_is_refused(tmp_path: Path, monkey
         load_plain(pickled(tmp_path, content))
 
 
+@pytest.mark.parametrize("put", [b"r" + (2**20).to_bytes(4, "little"), b"p1048576\n"], ids=["LONG_BINPUT", "PUT"])
+def test_a_pickle_that_numbers_an_object_beyond_its_length_is_refused(tmp_path: Path, put: bytes) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02N" + put + b".")
+    with pytest.raises(UserError, match=r"it numbers an object 1048576, more than it can hold"):
+        load_plain(tmp_path / "a.pkl")
+
+
 @pytest.mark.parametrize(
     "name", ["_codecs encode", "numpy._core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"]
 )
