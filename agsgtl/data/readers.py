@@ -76,7 +76,7 @@ def read_georeference(path: Path) -> Georeference | None:
 
 def is_turned(path: Path) -> bool:
     """Whether a file's coordinates are turned, which is not read; raises as `read_array`."""
-    return _guarded(lambda: geofiles.is_turned(path), path) if geofiles.has_coordinates(path) else False
+    return guarded(lambda: geofiles.is_turned(path), path) if geofiles.has_coordinates(path) else False
 
 
 def read_wavelengths_nm(path: Path) -> NDArray[np.float64] | None:
