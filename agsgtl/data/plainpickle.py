@@ -165,5 +165,5 @@ def load_plain(path: Path, builders: Builders = PLAIN) -> Any:
 def _require_small_memo(file: IO[bytes], size: int) -> None:
     """Refuses an object's number that no file of this size counts up to: the unpickler would make room for all before it."""
     for code, argument, _ in pickletools.genops(file):
-        if code.name in ("PUT", "LONG_BINPUT") and argument > size:
+        if code.name in ("PUT", "LONG_BINPUT") and int(argument or 0) > size:
             raise pickle.UnpicklingError(f"it numbers an object {argument}, more than it can hold")

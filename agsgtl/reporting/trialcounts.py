@@ -77,7 +77,8 @@ def _chosen(per_trial: pd.DataFrame, counts: Sequence[int]) -> pd.DataFrame:
 
 def _means(chosen: pd.DataFrame) -> pd.DataFrame:
     """Means over studies by count; none where a study has no value, so that both means are over the same studies."""
-    return chosen.groupby("count")[_VALUES].agg(lambda values: values.mean(skipna=False))
+    by_count = chosen.groupby("count")[_VALUES]
+    return by_count.mean().where(by_count.count().eq(by_count.size(), axis=0))
 
 
 def _texts(chosen: pd.DataFrame, counts: Sequence[int]) -> Iterator[str]:
