@@ -25,17 +25,16 @@ from agsgtl.laststate import BESIDE, BEST, LAST
 from agsgtl.models.authors_weights import NetworkSizes, from_authors, read_sizes
 from agsgtl.models.weights_reader import StateDict, read_state_dicts
 from agsgtl.provenance import Stopwatch, versions
-from agsgtl.reads import AUTHORS_METHOD
+from agsgtl.reads import AUTHORS_METHOD, READS
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Identity, Record, SeedOutcome, Setup
 from agsgtl.reporting.vaultlog import VaultLog
 from agsgtl.seeds import Seeds
 from agsgtl.training import TRAINER_VERSION, checkpoint
-from agsgtl.training.methods import METHODS
 from agsgtl.trial import make_ask
 
-ADVERSARIAL = tuple(name for name, method in METHODS.items() if "attention.discriminator" in method.reads)
-"""The methods of ours that train a discriminator."""
+GATES = ("attention.target", "attention.discriminator")
+"""What switches a gate on, in a config; a method that does not read it never trained that gate."""
 AUTHORS_SEEDS = (41, 50, 61, 70, 81, 90, 101, 200, 301, 400)
 """Numbers of the ten runs: the seeds of the authors' later code; those of the published weights are not known."""
 AUTHORS_PER_CLASS = {"houston": 9, "botswana": 10, "c2seg_ab": 10}
@@ -137,10 +136,16 @@ def load_predictor(folder: TrialFolder, record: Record, pair: DomainPair, seed: 
     discriminator = checkpoint.under(f"{BESIDE}.{seed}.discriminator", tensors)
     if not discriminator and record.outcomes[seed].epoch == record.outcomes[seed].epochs:
         discriminator = _last_discriminator(folder, seed)
-    config = configure(record.config, origin=str(folder.path / "record.json"))
-    if not discriminator and record.identity.method in ADVERSARIAL and config.attention.discriminator:
+    method, origin = record.identity.method, str(folder.path / "record.json")
+    config = configure(record.config, {gate: False for gate in GATES if not _trains(method, gate)}, origin=origin)
+    if not discriminator and method != AUTHORS_METHOD and config.attention.discriminator:
         typer.echo(f"no attention map: {file} holds no discriminator of the epoch that was kept", err=True)
     return _predictor(config, pair, weights, discriminator, file)
+
+
+def _trains(method: str, gate: str) -> bool:
+    """Whether a record of this method has that gate trained; weights that were imported may have any."""
+    return method == AUTHORS_METHOD or gate in READS.get(method, ())
 
 
 def _last_discriminator(folder: TrialFolder, seed: int) -> StateDict:

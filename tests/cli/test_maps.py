@@ -11,7 +11,7 @@ from authors_files import FAMILIES, authors_lists, write_pickle
 from tiny import write_tiny_pair
 
 from agsgtl.cli.maps import import_weights, predict
-from agsgtl.config import configure
+from agsgtl.config import Value, configure
 from agsgtl.data.mapped import unpack_pair
 from agsgtl.data.pairing import load_pair
 from agsgtl.errors import UserError
@@ -53,6 +53,21 @@ def test_a_records_maps_equal_its_own_class_map(tmp_path: Path, pair_file: Path,
     assert (folder.path / "maps" / "target" / "attention.png").exists() == (method == "agsgtl")
     predict(folder.path, scene="source", pair=str(pair_file), out=tmp_path / "elsewhere")
     assert np.load(tmp_path / "elsewhere" / "confidence.npy").shape == (12, 12)
+
+
+@pytest.mark.parametrize("method", ["source_only", "target_only", "fine_tune", "agsgtl"])
+def test_an_attention_map_is_drawn_of_a_gate_that_the_method_trained(
+    tmp_path: Path, pair_file: Path, method: str
+) -> None:
+    """A sweep's `trial:` sets the gates for all methods; most carry theirs along as it was made at random."""
+    pair = load_pair(str(pair_file))
+    gates: dict[str, Value] = {"attention.target": True, "attention.discriminator": False}
+    config = configure(QUICK, gates, origin="test")
+    folder = TrialFolder(tmp_path / "one")
+    setup = debug_setup(pair, config, method, Seeds(labels=0, init=0), "target_validation")
+    run_trial(config, pair, setup, Place(folder))
+    predict(folder.path, pair=str(pair_file))
+    assert (folder.path / "maps" / "target" / "attention.npy").exists() == (method == "agsgtl")
 
 
 def test_the_attention_is_of_the_epoch_that_was_kept(tmp_path: Path, pair_file: Path) -> None:
