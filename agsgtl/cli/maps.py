@@ -53,7 +53,7 @@ def predict(
     """Writes a record's class map, confidence and attention map of a scene; `agsgtl predict --help` has the arguments.
 
     Raises:
-        UserError: there is no such scene, record or pair, or its weights are gone.
+        UserError: there is no such scene, record or pair, the record is not complete, or its weights are gone.
     """
     if scene not in ("target", "source"):
         raise UserError(f"--scene must be target or source, got '{scene}'")
@@ -62,6 +62,10 @@ def predict(
     if found is None:
         raise UserError(
             f"{folder.path}: there is no record.json; name a trial's folder, like results/demo/confirm/agsgtl/.../41"
+        )
+    if found.status != "complete":  # what may lie there is of some epoch on the way, and no result's
+        raise UserError(
+            f"{folder.path}: the trial is {found.status}, and only complete trials keep their weights; name a complete one's folder"
         )
     of_pair = _find_pair(folder.path, found, pair, root)
     predictor = load_predictor(folder, found, of_pair, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from authors_files import FAMILIES, authors_lists, write_pickle
 from tiny import write_tiny_pair
 
+import agsgtl.laststate
 from agsgtl.cli.maps import import_weights, predict
 from agsgtl.config import Value, configure
 from agsgtl.data.mapped import unpack_pair
@@ -113,6 +115,28 @@ def test_predict_says_what_is_missing(tmp_path: Path) -> None:
         predict(tmp_path)
     with pytest.raises(UserError, match="--scene must be target or source, got 'moon'"):
         predict(tmp_path, scene="moon")
+
+
+def test_a_trial_that_failed_or_was_pruned_has_no_maps(
+    tmp_path: Path, pair_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may have left weights of some epoch on the way."""
+    monkeypatch.setattr(agsgtl.laststate, "CHECKPOINT_EVERY_S", 0.0)
+    pair, config = load_pair(str(pair_file)), configure(QUICK | {"adapt.epochs": 4}, origin="test")
+    setup = debug_setup(pair, config, "fine_tune", Seeds(labels=0, init=0), "target_validation")
+    failed, pruned = TrialFolder(tmp_path / "failed"), TrialFolder(tmp_path / "pruned")
+
+    def fails_in_epoch_three(report: dict[str, Any]) -> None:
+        if report["epoch"] == 3:
+            raise RuntimeError("a bug of ours")
+
+    run_trial(config, pair, setup, Place(failed, on_report=fails_in_epoch_three))
+    run_trial(config, pair, setup.model_copy(update={"cutoffs": {3: 1.1}}), Place(pruned))
+    for folder, status in ((failed, "failed"), (pruned, "pruned")):
+        assert (folder.checkpoint / "best.safetensors").exists(), "this test needs weights"
+        with pytest.raises(UserError, match=f"the trial is {status}, and only complete trials keep their weights"):
+            predict(folder.path, pair=str(pair_file))
+        assert not (folder.path / "maps").exists()
 
 
 def test_the_authors_runs_become_confirmations_with_scores(tmp_path: Path, pair_file: Path) -> None:
