@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agsgtl.config import Config, digest, flatten
-from agsgtl.durable import set_aside
+from agsgtl.durable import exclusively, set_aside
 from agsgtl.errors import Diverged, Interrupted, UserError
 from agsgtl.models import folded
 from agsgtl.models.networks import Segmenter, build_segmenter, placed
@@ -98,17 +99,34 @@ def obtain_source_model(
     should_stop: Callable[[], bool] = never,
 ) -> SourceModel:
     """The source model in `file`, or one trained now, and kept there; raises as `pretrain`."""
-    if file is not None and file.exists():
-        try:
-            return _load(file)
-        except UserError:
-            set_aside(file)  # damaged: what follows makes the same model again
+    kept = None if file is None else _kept(file)
+    if kept is not None:
+        return kept
     fresh = build_segmenter(config, inputs.bands, inputs.classes, derive_seed(seeds.init, "segmenter"))
     segmenter = placed(fresh, inputs.source_cube.device)
     model = pretrain(config, inputs, segmenter, should_stop)
     if file is not None:
         _save(model, file, seeds)
     return model
+
+
+def _kept(file: Path) -> SourceModel | None:
+    """The model that lies there; None where there is none, or a damaged one, which whoever comes first sets aside.
+
+    Trials side by side meet the same damaged file: until one of them has the guard, another may have made the model again.
+    """
+    if not file.exists():
+        return None
+    with suppress(UserError):
+        return _load(file)
+    with exclusively(file.with_name(".model.guard")):
+        if not file.exists():
+            return None
+        try:
+            return _load(file)
+        except UserError:
+            set_aside(file)
+            return None
 
 
 def _save(model: SourceModel, file: Path, seeds: Seeds) -> None:

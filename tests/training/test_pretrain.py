@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ from quick import quick_config
 
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair
+from agsgtl.durable import set_aside
 from agsgtl.errors import Diverged, Interrupted
 from agsgtl.models.networks import build_segmenter
 from agsgtl.seeds import Seeds
+from agsgtl.training import checkpoint
 from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.training.pretrain import obtain_source_model, pretrain, source_model_key
@@ -53,6 +56,33 @@ def test_a_torn_source_model_is_set_aside_and_made_again(inputs: TrainingInputs,
     assert all(torch.equal(first.best[name], again.best[name]) for name in first.best)
     assert (tmp_path / "model.safetensors.damaged").read_bytes() == b"torn"
     assert obtain_source_model(quick_config(), inputs, SEEDS, file).train_loss == first.train_loss
+
+
+@pytest.mark.parametrize("made_again", [False, True])
+def test_a_torn_source_model_that_another_trial_has_dealt_with_is_no_failure(
+    inputs: TrainingInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_again: bool
+) -> None:
+    """Two trials read it torn at once; the other one has set it aside, or besides made it again, before this one goes on."""
+    file = tmp_path / "model.safetensors"
+    first = obtain_source_model(quick_config(), inputs, SEEDS, file)
+    whole = file.read_bytes()
+    file.write_bytes(b"torn")
+    load = checkpoint.load
+
+    def load_while_another_deals_with_it(path: Path) -> tuple[checkpoint.Tensors, dict[str, Any]]:
+        try:
+            return load(path)
+        finally:
+            if path.read_bytes() == b"torn":
+                set_aside(path)
+                if made_again:
+                    path.write_bytes(whole)
+
+    monkeypatch.setattr(checkpoint, "load", load_while_another_deals_with_it)
+    again = obtain_source_model(quick_config(), inputs, SEEDS, file)
+    assert all(torch.equal(first.best[name], again.best[name]) for name in first.best)
+    assert [path.read_bytes() for path in tmp_path.glob("*.damaged*")] == [b"torn"]
+    assert file.read_bytes() == whole
 
 
 def test_a_stop_is_heeded_after_an_epoch_and_keeps_nothing(inputs: TrainingInputs, tmp_path: Path) -> None:
