@@ -51,6 +51,14 @@ from agsgtl.training.methods import METHODS
 from agsgtl.training.pretrain import never, obtain_source_model, source_model_file, source_model_key
 from agsgtl.training.training import Training
 
+_OUT_OF_MEMORY = (
+    "can't allocate memory",  # PyTorch on a CPU
+    "CUDA error: out of memory",  # the driver, where it is not PyTorch's allocator that asks
+    "ALLOC_FAILED",  # CUBLAS_STATUS_, CUDNN_STATUS_, CUSOLVER_STATUS_
+    "ALLOCATION_FAILED",  # CUDNN_STATUS_INTERNAL_ERROR_HOST_, _DEVICE_
+)
+"""What errors of other kinds than `OutOfMemoryError` say where memory ran out: RuntimeError, AcceleratorError."""
+
 Report = dict[str, Any]
 """One epoch's line: epoch, epochs, score, best_score, best_epoch and the mean losses over the seeds."""
 
@@ -310,6 +318,5 @@ def _reason(error: BaseException) -> Reason:
         return "interrupted"
     if isinstance(error, TimedOut):
         return "timeout"
-    # PyTorch reports a failed CPU allocation as a plain RuntimeError.
-    is_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
-    return "out_of_memory" if is_memory else "error"
+    is_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return "out_of_memory" if is_memory or any(text in str(error) for text in _OUT_OF_MEMORY) else "error"

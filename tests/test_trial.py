@@ -169,6 +169,19 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (MemoryError(), "out_of_memory", "MemoryError"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory", "allocate"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory", "CUDA"),
+        (
+            torch.AcceleratorError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`"),
+            "out_of_memory",
+            "CUDA",
+        ),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), "error", "illegal"),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            "out_of_memory",
+            "CU",
+        ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "out_of_memory", "cuDNN"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"), "out_of_memory", "cuDNN"),
         (KeyboardInterrupt(), "interrupted", ""),
     ],
 )
