@@ -197,16 +197,21 @@ def ensure_source_model(
     config: Config, pair: DomainPair, seeds: Seeds, folder: Path, should_stop: Callable[[], bool] = never
 ) -> None:
     """Pre-trains the source model of these settings and seeds, unless it lies in `folder` already; `Interrupted` by a stop."""
-    _prepare_process(config)
+    prepare_process(config)
     file = source_model_file(folder, source_model_key(config, pair.fingerprint, seeds))
     if not file.exists():
         obtain_source_model(config, source_inputs(config, pair, seeds), seeds, file, should_stop)
 
 
-def _prepare_process(config: Config) -> None:
+def prepare_process(config: Config) -> None:
     """What a process that ran other trials before, or none, has to be like for this one."""
-    torch.set_num_threads(config.runtime.threads)
+    settle_arithmetic(config)
     keep_freed_memory()
+
+
+def settle_arithmetic(config: Config) -> None:
+    """As many threads as the config says, and on a GPU the float32 and the kernels that every trial has there."""
+    torch.set_num_threads(config.runtime.threads)
     # On a GPU float32 is float32 too, where PyTorch's convolutions would be TF32; and a kernel that is chosen by its time
     # could be another one when a trial goes on.
     torch.backends.cuda.matmul.fp32_precision = "ieee"
@@ -217,7 +222,7 @@ def _prepare_process(config: Config) -> None:
 def _train(
     config: Config, pair: DomainPair, setup: Setup, place: Place, attempt: Attempt | None
 ) -> tuple[Status, list[SeedRun]]:
-    _prepare_process(config)
+    prepare_process(config)
     if setup.select in READ_TARGET_LABELS and not config.labels.validation_per_class:
         raise UserError(f"select {setup.select} needs labels.validation_per_class of at least 1, got 0")
     runs = [_start_seed(config, pair, setup, seeds, place) for seeds in setup.seeds]

@@ -4,10 +4,10 @@
 
 With `--precision float32` the bfloat16 trainer is left out: a processor without instructions for it needs minutes an epoch.
 
-Each trainer lives in a process of its own, prepared as a user's would be. Every round runs one epoch (20 discriminator steps,
-5 target steps, the authors' settings) of each in turn, on the same made-up scene; a ratio is of one round's two times, so a
-machine that slows down slows both. Time is the process's processor time on a CPU (other work on the machine does not
-count), and wall-clock time between synchronisations on a GPU.
+Each trainer lives in a process of its own, prepared as a user's would be; the naive one has the same arithmetic, but no allocator
+that keeps freed memory. Every round runs one epoch (20 discriminator steps, 5 target steps, the authors' settings) of each in
+turn, on the same made-up scene; a ratio is of one round's two times, so a machine that slows down slows both. Time is the
+process's processor time on a CPU (other work on the machine does not count), and wall-clock time between synchronisations on a GPU.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from agsgtl.config import Config, configure
 from agsgtl.models.networks import Segmenter, build_discriminator, build_segmenter, placed
 from agsgtl.training.adapt import AdversarialTraining
-from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs, as_networks_read
+from agsgtl.trial import prepare_process, settle_arithmetic
 from benchmarks.naive import NaiveAdversarialTraining
 
 CLASSES = 6
@@ -136,9 +136,8 @@ def loss_difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> flo
 
 def serve(trainer: str, size: tuple[int, int, int], device: str, threads: int, orders: Connection) -> None:
     """Runs an epoch for each number that comes, and answers with its seconds and losses, until None comes."""
-    torch.set_num_threads(threads)
-    if trainer != "naive":
-        keep_freed_memory()
+    prepare = settle_arithmetic if trainer == "naive" else prepare_process  # its memory is as PyTorch leaves it
+    prepare(configure({"runtime.device": device, "runtime.threads": threads}, origin="benchmark"))
     training = start(trainer, made_up_inputs(size, device), device)
     while (epoch := orders.recv()) is not None:
         taken, losses = timed_epoch(training, epoch, device)
