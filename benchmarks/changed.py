@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from agsgtl.config import Value, configure, parse_overrides
+from agsgtl.config import Value, parse_overrides
 from agsgtl.data.mapped import map_pair
 from agsgtl.reporting.statistics import t_interval
 from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.methods import METHODS
 from agsgtl.tuning.winners import Cell, Winners, read_winners
+from benchmarks.selection import configured_here
 from benchmarks.views import worth
 
 
@@ -57,7 +58,7 @@ def gain(results: Path, winners: Winners, cell: Cell, seed: int, changes: Mappin
     """Percent points of macro F1 that the changes give one winner on one draw; prints both values."""
     method, name, per_class = cell
     pair, pretrained = map_pair(results, name), results / "pretrained"
-    configs = [configure(winners.chosen[cell].config, more, origin=name) for more in ({}, changes)]
+    configs = [configured_here(winners.chosen[cell].config, more, origin=name) for more in ({}, changes)]
     plain, changed = (100 * worth(config, method, pair, seed, pretrained)["one grid"] for config in configs)
     print(f"| {method} | {name} | {per_class} | {seed} | {plain:.1f} | {changed:.1f} |", flush=True)
     return changed - plain

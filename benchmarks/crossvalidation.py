@@ -28,7 +28,6 @@ import pandas as pd
 import torch
 from sklearn.model_selection import StratifiedKFold
 
-from agsgtl.config import configure
 from agsgtl.data.labels import LabelDraw, draw_labels
 from agsgtl.data.mapped import map_pair
 from agsgtl.errors import Diverged
@@ -37,7 +36,7 @@ from agsgtl.seedrun import SeedRun
 from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.inputs import normalised_cubes, training_inputs
 from agsgtl.trial import start_training
-from benchmarks.selection import complete_trials, print_rules, scored_trials
+from benchmarks.selection import complete_trials, configured_here, print_rules, scored_trials
 
 RULES: Final = ("one_draw", "all_draws", "cross_validation")
 WORST: Final = 0.0
@@ -65,7 +64,7 @@ def other_folds(draw: LabelDraw, per_class: int, validation_per_class: int, seed
 def fold_scores(results: Path, record: Record) -> list[float]:
     """The scores of a trial on its first seed, a fold each; the first is the recorded one."""
     identity, outcome = record.identity, record.outcomes[0]
-    config, pair = configure(record.config, origin=identity.pair), map_pair(results, identity.pair)
+    config, pair = configured_here(record.config, origin=identity.pair), map_pair(results, identity.pair)
     labels = config.labels
     draw = draw_labels(pair, labels.per_class, labels.validation_per_class, outcome.seeds.labels)
     cubes = normalised_cubes(pair, config.data.normalisation, "cpu")

@@ -18,7 +18,7 @@ pixels a class, or no label at all.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +29,11 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import f1_score
 from torch import Tensor
 
-from agsgtl.config import configure
+from agsgtl.config import Config, Value, configure
 from agsgtl.data.labels import LabelDraw, draw_labels
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.pairing import DomainPair
+from agsgtl.errors import Diverged
 from agsgtl.evaluation.metrics import macro_f1
 from agsgtl.evaluation.selection import confusion_counts, negative_entropy
 from agsgtl.models import folded
@@ -60,6 +61,11 @@ def complete_trials(results: Path, study: str) -> Iterator[tuple[TrialFolder, Re
             yield folder, record
 
 
+def configured_here(settings: Mapping[str, Value], *changes: Mapping[str, Value], origin: str) -> Config:
+    """A record's config, with changes, for this machine's processor: one that was made on a GPU is read anywhere."""
+    return configure(settings, *changes, {"runtime.device": "cpu"}, origin=origin)
+
+
 def scored_trials(results: Path, study: str) -> pd.DataFrame:
     """One row a complete trial of a study: its number, its score by every rule, and what it is worth."""
     rows = []
@@ -72,7 +78,7 @@ def scored_trials(results: Path, study: str) -> pd.DataFrame:
 
 
 def _of_seeds(results: Path, folder: TrialFolder, record: Record) -> Iterator[dict[str, float]]:
-    config, pair = configure(record.config, origin=str(folder.path)), map_pair(results, record.identity.pair)
+    config, pair = configured_here(record.config, origin=str(folder.path)), map_pair(results, record.identity.pair)
     _, cube = normalised_cubes(pair, config.data.normalisation, "cpu")
     weights, _ = checkpoint.load(folder.checkpoint / "best.safetensors")
     for index, outcome in enumerate(record.outcomes):
@@ -91,8 +97,15 @@ def rest_of_development(pair: DomainPair, draw: LabelDraw) -> LabelledPixels:
 
 
 def development_f1(logits: Tensor, rest: LabelledPixels) -> float:
-    """Macro F1 of logits or probabilities (1, K, H, W) at those pixels, over the classes that have some."""
-    classes = at_pixels(logits, rest.pixels).argmax(dim=1)
+    """Macro F1 of logits or probabilities (1, K, H, W) at those pixels, over the classes that have some.
+
+    Raises:
+        Diverged: one of them is not finite; NaN would be some class, and count.
+    """
+    judged = at_pixels(logits, rest.pixels)
+    if not judged.isfinite().all():
+        raise Diverged("the training diverged: what the trained network says of the judged pixels is not finite")
+    classes = judged.argmax(dim=1)
     return float(f1_score(rest.labels, classes, labels=rest.labels.unique(), average="macro"))
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from agsgtl.config import Config, configure
+from agsgtl.config import Config
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.mapped import map_pair
 from agsgtl.data.pairing import DomainPair
@@ -33,7 +33,7 @@ from agsgtl.seeds import Seeds
 from agsgtl.training.allocator import keep_freed_memory
 from agsgtl.training.methods import METHODS
 from agsgtl.trial import source_inputs, start_training
-from benchmarks.selection import complete_trials, development_f1, rest_of_development
+from benchmarks.selection import complete_trials, configured_here, development_f1, rest_of_development
 
 VARIANTS: dict[str, dict[str, str]] = {
     "fixed": {"adapt.pooling_grid": "fixed", "adapt.discriminator_view": "fixed"},
@@ -58,7 +58,11 @@ def changes(views: str, method: str) -> dict[str, str] | None:
 
 
 def worth(config: Config, method: str, pair: DomainPair, seed: int, source_models: Path) -> dict[str, float]:
-    """Macro F1 of the method, trained to its last epoch on one draw: plainly, and averaged over the grids."""
+    """Macro F1 of the method, trained to its last epoch on one draw: plainly, and averaged over the grids.
+
+    Raises:
+        Diverged: the trained network's logits are not finite.
+    """
     seeds = Seeds(labels=seed, init=seed)
     inputs = source_inputs(config, pair, seeds)
     training = start_training(config, pair, method, inputs, seeds, source_models)
@@ -101,7 +105,7 @@ def main() -> None:
         changed = changes(views, method)
         if changed is None:
             continue
-        config = configure(record.config, changed, origin=study)
+        config = configured_here(record.config, changed, origin=study)
         found = worth(config, method, pair, seed, arguments.results / "pretrained")
         rows.append({"method": method, "views": views} | found)
         print(f"| {study} | {views} | {seed} | {' | '.join(f'{100 * f1:.1f}' for f1 in found.values())} |", flush=True)

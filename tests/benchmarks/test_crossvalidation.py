@@ -32,11 +32,13 @@ def test_too_few_pixels_for_folds_are_refused(tiny_pair: DomainPair, k: int, v: 
         next(other_folds(draw, k, v, seed=0))
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])  # a ledger that was made on a GPU is read where there is none
 def test_the_same_fold_gives_the_recorded_score(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_pair: DomainPair
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_pair: DomainPair, device: str
 ) -> None:
     config = quick_config(labels__per_class=4, labels__validation_per_class=2)
     record = run_trial(config, tiny_pair, setup_of(tiny_pair, "fine_tune", select="target_probability"))
+    record = record.model_copy(update={"config": {**record.config, "runtime.device": device}})
 
     def the_draw_itself(draw: LabelDraw, *_: int) -> list[LabelDraw]:
         return [draw]
