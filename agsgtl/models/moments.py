@@ -15,6 +15,8 @@ from torch.nn import functional
 
 PATCH_ROWS = 64
 """Image rows whose patches lie in memory at once while their moments are summed."""
+PATCH_PIXELS = 2**16
+"""About so many pixels' do where there are several images: a scene's windows are as many as its labelled pixels ask for."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Moments:
         with torch.autocast(maps.device.type, enabled=False):
             height, width = maps.shape[-2:]
             padded = functional.pad(maps.to(torch.promote_types(maps.dtype, torch.float32)), (1, 1, 1, 1))
-            strips = [padded[:, :, top : top + PATCH_ROWS + 2] for top in range(0, height, PATCH_ROWS)]
+            images = max(1, PATCH_PIXELS // (min(height, PATCH_ROWS) * width))
+            tops = range(0, height, PATCH_ROWS)
+            strips = [some[:, :, top : top + PATCH_ROWS + 2] for some in padded.split(images) for top in tops]
             count = len(maps) * height * width
             mean = torch.stack([_patches(strip).sum(dim=1) for strip in strips]).sum(dim=0) / count
             covariance = torch.zeros(len(mean), len(mean), dtype=mean.dtype, device=mean.device)
