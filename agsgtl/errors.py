@@ -15,6 +15,10 @@ class UserError(Exception):
     """
 
 
+class OtherVersion(UserError):
+    """A document that is whole, but that another version of agsgtl wrote: nothing of it is lost, and nothing may be moved."""
+
+
 class Interrupted(Exception):
     """A trial was told to stop, or a later attempt has taken it over; it is not over and leaves no record."""
 

@@ -36,7 +36,7 @@ from agsgtl.durable import (
     sync,
     write_once,
 )
-from agsgtl.errors import Interrupted, UserError
+from agsgtl.errors import Interrupted, OtherVersion, UserError
 from agsgtl.reporting.record import (
     Ask,
     Document,
@@ -119,14 +119,20 @@ class TrialFolder:
         replace_bytes(self.path / "class_map.npy", content.getvalue())
 
     def mend(self) -> list[str]:
-        """Sets aside the documents here that cannot be parsed; a sentence for each. What they said is made again."""
-        said = []
+        """Sets aside the documents here that cannot be parsed; a sentence for each. What they said is made again.
+
+        Raises:
+            OtherVersion: another version wrote one of them; then all of them stay.
+        """
+        damaged: dict[str, UserError] = {}
         for kind, name in ((Ask, "ask.json"), (Record, "record.json"), (ScoresFile, "scores.json")):
             try:
                 _read_if_there(kind, f"{self.path}/{name}")
+            except OtherVersion:
+                raise
             except UserError as error:
-                said.append(f"{error}; set aside as {set_aside(self.path / name).name}")
-        return said
+                damaged[name] = error
+        return [f"{error}; set aside as {set_aside(self.path / name).name}" for name, error in damaged.items()]
 
     def start_attempt(self) -> Attempt:
         """Logs that this process begins or goes on with the trial; any earlier attempt may write no more."""

@@ -10,11 +10,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from agsgtl.config import ADDED_LATER, Value, describe_errors, digest, in_full
 from agsgtl.durable import json_bytes
-from agsgtl.errors import UserError
+from agsgtl.errors import OtherVersion, UserError
 from agsgtl.evaluation.scores import Scores as Scores  # noqa: PLC0414 - a part of the ledger too
 from agsgtl.seeds import Seeds
 
 SCHEMA_VERSION = 1
+
+SchemaVersion = Annotated[int, Field(le=SCHEMA_VERSION)]
+"""The schema that a document was written with: one that is known here."""
 
 SelectionRule = Literal["target_validation", "target_probability", "source_validation", "target_entropy"]
 SELECTION_RULES: Final[tuple[SelectionRule, ...]] = get_args(SelectionRule)
@@ -87,7 +90,7 @@ class Ask(Setup):
     optimiser, NSGA-II the parents of a generation) is stored for the next asks; of the study what this ask has added.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: SchemaVersion = SCHEMA_VERSION
     lease: int = 0
     config: Settings
     pair_fingerprint: str
@@ -154,7 +157,7 @@ class Record(_Document):
     `pair_notes` say how the pair was made: bands matched, pools parted.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: SchemaVersion = SCHEMA_VERSION
     identity: Identity
     status: Status
     reason: Reason | None = None
@@ -192,6 +195,7 @@ def read_document(kind: type[Document], path: Path | str) -> Document:
     """The document in a JSON file.
 
     Raises:
+        OtherVersion: another version wrote it: its schema is a later one, or it has keys that are not known here.
         UserError: the file cannot be read, is no JSON, or does not follow the schema.
     """
     try:
@@ -200,7 +204,24 @@ def read_document(kind: type[Document], path: Path | str) -> Document:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
+        _refuse_other_version(path, error)
         raise UserError(f"{path}: is no {kind.__name__} of this version: {describe_errors(error)[0]}") from None
+
+
+def _refuse_other_version(path: Path | str, error: ValidationError) -> None:
+    """Raises OtherVersion for a document that was not torn by a crash, but written with a schema that this version lacks."""
+    for item in error.errors():
+        if item["loc"][-1:] == ("schema_version",) and item["type"] == "less_than_equal":
+            raise OtherVersion(
+                f"{path}: was written by a newer agsgtl (schema {item['input']}, this one reads up to {SCHEMA_VERSION}); update "
+                "agsgtl"
+            ) from None
+    unknown = [".".join(map(str, item["loc"])) for item in error.errors() if item["type"] == "extra_forbidden"]
+    if unknown:
+        raise OtherVersion(
+            f"{path}: was written by another agsgtl, since this one knows no {', '.join(unknown)} there; go on with the version that "
+            "wrote it, or a newer one"
+        ) from None
 
 
 def write_document(document: BaseModel) -> bytes:

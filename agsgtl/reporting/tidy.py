@@ -17,7 +17,7 @@ from pandas.api.extensions import ExtensionArray
 from agsgtl.config import HYPERPARAMETERS
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import OWN_FOLDERS, without_garbage_collection
-from agsgtl.reporting.record import SCHEMA_VERSION, Record, Scores, ScoresFile, SeedOutcome, read_document
+from agsgtl.reporting.record import Record, Scores, ScoresFile, SeedOutcome, read_document
 
 METRICS = ("macro_f1", "balanced_accuracy", "mean_iou", "overall_accuracy", "kappa")
 BETWEEN_NOTES = " | "
@@ -231,11 +231,6 @@ def _find_below(root: str, name: str, unscored_search: bool) -> Iterator[str]:
 
 def _read(folder: str) -> tuple[Record, tuple[Scores, ...]]:
     record = read_document(Record, f"{folder}/record.json")
-    if record.schema_version > SCHEMA_VERSION:
-        raise UserError(
-            f"{folder}/record.json: was written by a newer agsgtl (schema {record.schema_version}, this one reads up "
-            f"to {SCHEMA_VERSION}); update agsgtl"
-        )
     scored = os.access(f"{folder}/scores.json", os.F_OK)
     scores = read_document(ScoresFile, f"{folder}/scores.json").scores if scored else ()
     for score in scores:

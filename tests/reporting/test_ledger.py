@@ -7,7 +7,7 @@ import pytest
 from synthetic import make_record, write_run
 
 from agsgtl.durable import move_folder
-from agsgtl.errors import Interrupted
+from agsgtl.errors import Interrupted, OtherVersion
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.record import Identity
 from agsgtl.seeds import Seeds
@@ -69,3 +69,13 @@ def test_an_attempt_whose_folder_was_set_aside_writes_no_more(tmp_path: Path, is
     with pytest.raises(Interrupted):
         old.append_progress({"epoch": 1, "score": 0.5})
     assert (folder.has_record(), folder.progress()) == (False, [])
+
+
+def test_a_torn_document_beside_one_of_another_version_stays_too(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    (tmp_path / "ask.json").write_text('{"identity": ')
+    (tmp_path / "scores.json").write_text('{"scores": [], "since": 1}')
+    with pytest.raises(OtherVersion, match=r"scores\.json: was written by another agsgtl"):
+        folder.mend()
+    (tmp_path / "scores.json").unlink()
+    assert [said.partition(":")[0] for said in folder.mend()] == [str(tmp_path / "ask.json")]

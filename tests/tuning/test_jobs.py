@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic import scores_of
@@ -215,6 +217,28 @@ def test_a_confirmation_that_answers_another_ask_is_set_aside_with_its_scores(qu
     assert again.take_notices() == [f"{folder.path}: the record answers another ask; set aside as record.json.damaged"]
     assert (folder.has_record(), folder.scores()) == (False, ())
     assert first(again, "trial").key == folder.path.relative_to(queue.ledger.path).as_posix()
+
+
+@pytest.mark.parametrize("name", ["trials/*/ask.json", "trials/*/record.json", "50/ask.json", "50/record.json"])
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ({"schema_version": 2}, r"newer agsgtl \(schema 2, this one reads up to 1\)"),
+        ({"schema_version": 2, "since": 1, "status": "paused"}, r"newer agsgtl \(schema 2, "),
+        ({"since": 1}, "another agsgtl, since this one knows no since there; go on with the version that wrote it"),
+    ],
+)
+def test_what_another_version_wrote_is_refused_and_stays(
+    queue: JobQueue, name: str, added: dict[str, Any], said: str
+) -> None:
+    while job := queue.next():
+        finish(queue, job)
+    for path in queue.ledger.path.rglob(name):
+        path.write_text(json.dumps(json.loads(path.read_text()) | added))
+    before = {path: path.read_bytes() for path in queue.ledger.path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=said):
+        JobQueue(queue.experiment, queue.ledger, concurrency=2)
+    assert {path: path.read_bytes() for path in queue.ledger.path.rglob("*") if path.is_file()} == before
 
 
 def test_a_death_is_noted_with_the_drivers_lease(queue: JobQueue) -> None:
