@@ -29,8 +29,19 @@ def sweep(
 
     with interrupt_on_signals():  # around the imports too, which take seconds
         if dry_run:
+            _refuse_beside_dry_run({"--address": address, "--yes": yes, "--take-over": take_over})
             return _say_what_would_run(experiment, results)
         return _sweep(experiment, results, address=address, may_set_aside=yes, take_over=take_over)
+
+
+def _refuse_beside_dry_run(options: dict[str, Any]) -> None:
+    from agsgtl.errors import UserError
+
+    if given := [name for name, value in options.items() if value]:
+        raise UserError(
+            f"--dry-run: does nothing with {', '.join(given)}, since it starts nothing, moves nothing and looks at this machine alone; "
+            "leave out one or the other"
+        )
 
 
 def _say_what_would_run(experiment: Path, results: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from agsgtl.tuning.concurrency import concurrency_of, warnings_of
 from agsgtl.tuning.confirm import fixed_choices
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import study_names
-from agsgtl.tuning.resolved import stored_concurrency
+from agsgtl.tuning.resolved import find_changes, say_changes, stored_experiment, touched_studies
+from agsgtl.tuning.starts import require_warm_start
 from agsgtl.tuning.study import StudyName
 
 TIMED_EPOCHS = 3
@@ -29,17 +30,24 @@ TIMED_EPOCHS = 3
 def describe(path: Path, results: Path) -> str:
     """What a sweep of this file would do on this machine; nothing is written, no Ray is started.
 
-    The estimate times a few epochs of each method in the middle of its search space, here and now.
+    The estimate times a few epochs of each method in the middle of its search space, here and now. A change of the file that
+    the sweep would refuse without `--yes` is a note, and the studies that it touches count as not begun.
 
     Raises:
-        UserError: the file is wrong, or not one trial fits on this machine.
+        UserError: the file is wrong, what it needs is damaged or not there, or not one trial fits on this machine.
     """
     experiment = load_experiment(path)
     slots = local_slots(experiment.file.resources, torch.cuda.device_count())
     ledger = Ledger((results / experiment.file.name).resolve())
-    concurrency = stored_concurrency(ledger) or concurrency_of(experiment, slots)
+    stored = stored_experiment(ledger)
+    concurrency = stored["concurrency"] if stored else concurrency_of(experiment, slots)
     notes = [f"note: {warning}" for warning in warnings_of(experiment, concurrency)]
-    studies, searched_s = _describe_studies(experiment, ledger, notes)
+    changes = find_changes(stored, experiment, ledger) if stored else []
+    if anew := touched_studies(changes):
+        notes.append(f"note: the sweep refuses this file as it is: {say_changes(changes, experiment, ledger)}")
+    names = [str(name) for name in study_names(experiment)]
+    require_warm_start(experiment.warm_start, ledger, names, experiment.file.search.trials, anew)
+    studies, searched_s = _describe_studies(experiment, ledger, anew, notes)
     confirmation, confirmed_s = _describe_confirmation(experiment, ledger, notes)
     return "\n".join(
         [
@@ -52,14 +60,17 @@ def describe(path: Path, results: Path) -> str:
     )
 
 
-def _describe_studies(experiment: Experiment, ledger: Ledger, notes: list[str]) -> tuple[list[str], float]:
-    """A line a study, and the seconds that their trials and finals may still take on one slot."""
+def _describe_studies(
+    experiment: Experiment, ledger: Ledger, anew: Collection[str], notes: list[str]
+) -> tuple[list[str], float]:
+    """A line a study, and the seconds that their trials and finals may still take on one slot; those `anew` have none yet."""
     search, names = experiment.file.search, study_names(experiment)
     lines, core_s = [f"{experiment.file.name}: {len(names)} studies of {search.trials} trials"], 0.0
     finals = min(search.finalists, search.trials)
     for name in names:
-        done = sum(folder.has_record() for folder in ledger.trials(str(name)))
-        ended = sum(folder.has_record() for folder in ledger.finals(str(name)))
+        is_kept = str(name) not in anew
+        done = sum(folder.has_record() for folder in ledger.trials(str(name)) if is_kept)
+        ended = sum(folder.has_record() for folder in ledger.finals(str(name)) if is_kept)
         each = _training_s(experiment, name.method, name.pair, _centre(experiment, name), notes)
         final = f", then {finals} finals of {each * len(search.final_seeds):.0f} s" if finals else ""
         lines.append(

@@ -7,7 +7,7 @@ the meaning from the trials it touches: the driver says which, and goes on only 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -55,16 +55,28 @@ class Change:
         return f"{self.key} was {self.old!r} and is {self.new!r}"
 
 
-def stored_concurrency(ledger: Ledger) -> int | None:
-    """How many trials of a study run at once by the stored experiment; None where there is none that can be read."""
+def stored_experiment(ledger: Ledger) -> dict[str, Any] | None:
+    """The experiment as its last sweep stored it, with its `concurrency`; None where there is none that trials depend on.
+
+    Raises:
+        UserError: the stored file is damaged, and there are trials, whose order depends on the concurrency in it.
+    """
+    if not ledger.experiment_file.exists():
+        return None
     try:
-        return int(read_yaml(ledger.experiment_file)["concurrency"]) if ledger.experiment_file.exists() else None
-    except (UserError, KeyError, TypeError, ValueError):
+        stored = read_yaml(ledger.experiment_file)
+        return {**stored, "concurrency": int(stored["concurrency"])}
+    except (UserError, KeyError, TypeError, ValueError) as error:
+        if any(ledger.studies()):
+            raise UserError(
+                f"{ledger.experiment_file}: cannot be read ({error}), and the order of the trials depends on it; restore it from a copy, "
+                "or start under another name"
+            ) from None
         return None
 
 
 def remembered_concurrency(experiment: Experiment, ledger: Ledger, may_set_aside: bool) -> int | None:
-    """The same for a sweep, which first judges what has changed in the file.
+    """How many trials of a study run at once by the stored experiment, once it is judged what has changed in the file.
 
     Args:
         experiment: as the file says now.
@@ -74,20 +86,23 @@ def remembered_concurrency(experiment: Experiment, ledger: Ledger, may_set_aside
     Raises:
         UserError: a change touches studies that have trials, and `may_set_aside` is false; or the stored file is damaged.
     """
-    if not ledger.experiment_file.exists():
+    stored = stored_experiment(ledger)
+    if stored is None:
+        if ledger.experiment_file.exists():
+            set_aside(ledger.experiment_file)  # damaged, and no loss while no trial was asked
         return None
-    try:
-        stored = read_yaml(ledger.experiment_file)
-        concurrency = int(stored["concurrency"])
-    except (UserError, KeyError, TypeError, ValueError) as error:
-        _set_damaged_aside(ledger, error)
-        return None
-    changes = [change for change in find_changes(stored, experiment, ledger) if change.studies]
-    if changes and not may_set_aside:
-        raise UserError(_say_changes(changes, experiment, ledger))
-    for study in dict.fromkeys(study for change in changes for study in change.studies):
+    changes = find_changes(stored, experiment, ledger)
+    touched = touched_studies(changes)
+    if touched and not may_set_aside:
+        raise UserError(say_changes(changes, experiment, ledger))
+    for study in touched:
         move_folder(ledger.path / study, ledger.path / "superseded" / study)
-    return concurrency
+    return int(stored["concurrency"])
+
+
+def touched_studies(changes: Iterable[Change]) -> tuple[str, ...]:
+    """The studies with trials that lose their meaning by some changes."""
+    return tuple(dict.fromkeys(study for change in changes for study in change.studies))
 
 
 def find_changes(stored: Mapping[str, Any], experiment: Experiment, ledger: Ledger) -> list[Change]:
@@ -163,22 +178,14 @@ def _distributions(experiment: Experiment) -> dict[str, dict[str, str]]:
     }
 
 
-def _set_damaged_aside(ledger: Ledger, error: Exception) -> None:
-    """A stored experiment that cannot be read is no loss while no trial was asked; afterwards its concurrency is."""
-    if any(ledger.studies()):
-        raise UserError(
-            f"{ledger.experiment_file}: cannot be read ({error}), and the order of the trials depends on it; restore it from a copy, "
-            "or start under another name"
-        ) from None
-    set_aside(ledger.experiment_file)
-
-
-def _say_changes(changes: list[Change], experiment: Experiment, ledger: Ledger) -> str:
-    studies = dict.fromkeys(study for change in changes for study in change.studies)
+def say_changes(changes: Iterable[Change], experiment: Experiment, ledger: Ledger) -> str:
+    """What a sweep refuses with, without `--yes`: the changes that touch studies, those studies, and the remedies."""
+    touching = [change for change in changes if change.studies]
+    studies = touched_studies(touching)
     trials = sum(len(ledger.trials(study)) for study in studies)
     keeps = [study for study in ledger.studies() if study not in studies]
     return (
-        f"{experiment.origin}: {'; '.join(str(change) for change in changes)}. {trials} trials of {', '.join(studies)} were asked "
+        f"{experiment.origin}: {'; '.join(str(change) for change in touching)}. {trials} trials of {', '.join(studies)} were asked "
         f"under the old file and would be set aside under superseded/ and run again; {', '.join(keeps) or 'no other study'} "
         "keeps its records. Give the experiment another name, set the key back, or go on with --yes"
     )

@@ -6,7 +6,7 @@ that the study goes on alike whatever becomes of that folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from agsgtl.reporting.ledger import Ledger, pair_of
 from agsgtl.reporting.record import Record, by_score, read_document, write_document
 from agsgtl.tuning.space import SearchSpace
 
+WARM_START = "warm_start.json"
+"""In a study's folder: the starts that it took from another results folder."""
+
 
 class Start(BaseModel):
     """Settings to ask, by dotted path, and in words where they come from; a sampler chooses what they leave out."""
@@ -32,7 +35,7 @@ class Start(BaseModel):
 
 
 class _Starts(BaseModel):
-    """`warm_start.json` of a study."""
+    """The content of `warm_start.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,6 +71,33 @@ def enqueued(entries: Sequence[Mapping[str, Value]], space: SearchSpace) -> list
     ]
 
 
+def require_warm_start(
+    other: Path | None, ledger: Ledger, studies: Iterable[str], trials: int, anew: Collection[str] = ()
+) -> None:
+    """Refuses a `search.warm_start` that cannot be read, while some study has yet to write down what it takes from there.
+
+    Args:
+        other: the results folder that the file names, if it names one.
+        ledger: of the experiment.
+        studies: of the experiment, by name.
+        trials: how many trials each is to have.
+        anew: those that begin anew, whatever lies there.
+
+    Raises:
+        UserError: `other` is the experiment's own folder, or holds no experiment.
+    """
+    lacking = [
+        name
+        for name in studies
+        if name in anew or (not (ledger.path / name / WARM_START).exists() and len(ledger.trials(name)) < trials)
+    ]
+    if other is None or not lacking:
+        return
+    if other.resolve() == ledger.path.resolve():
+        raise UserError(f"search.warm_start: {other} is this experiment's own folder; name another one's")
+    _require_experiment(Ledger(other))
+
+
 def remembered_transfer(
     file: Path, other: Path, study: tuple[str, DomainPair], space: SearchSpace, count: int
 ) -> list[Start]:
@@ -99,8 +129,7 @@ def transferred(other: Path, method: str, pair: DomainPair, space: SearchSpace, 
         UserError: `other` holds no experiment, or a damaged record.
     """
     ledger = Ledger(other)
-    if not ledger.experiment_file.exists():
-        raise UserError(f"search.warm_start: {other} holds no experiment.yaml; name a folder that `agsgtl sweep` wrote")
+    _require_experiment(ledger)
     studies = [name for name in ledger.studies() if name.startswith(f"{method}/") and not _is_of(ledger, name, pair)]
     ranked = zip_longest(*(_ranked(ledger, name) for name in studies))
     starts: list[Start] = []
@@ -111,6 +140,13 @@ def transferred(other: Path, method: str, pair: DomainPair, space: SearchSpace, 
             source = f"{other}: {name}, trial {record.identity.number}, score {record.score:.4f}"
             starts.append(Start(settings=settings, source=source))
     return starts
+
+
+def _require_experiment(other: Ledger) -> None:
+    if not other.experiment_file.exists():
+        raise UserError(
+            f"search.warm_start: {other.path} holds no experiment.yaml; name a folder that `agsgtl sweep` wrote"
+        )
 
 
 def _ranked(ledger: Ledger, study: str) -> Iterator[tuple[str, Record]]:

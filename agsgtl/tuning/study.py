@@ -28,7 +28,7 @@ from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.finals import decided, final_ask
 from agsgtl.tuning.outcome import Outcome
 from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
-from agsgtl.tuning.starts import Start, enqueued, remembered_transfer
+from agsgtl.tuning.starts import WARM_START, Start, enqueued, remembered_transfer, require_warm_start
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would say is in the ledger
 
@@ -130,9 +130,8 @@ class Study:
         other = self.experiment.warm_start
         if other is None:
             return starts
-        study, file = (self.name.method, self.pair), self.ledger.path / str(self.name) / "warm_start.json"
-        if other.resolve() == self.ledger.path.resolve():
-            raise UserError(f"search.warm_start: {other} is this experiment's own folder; name another one's")
+        study, file = (self.name.method, self.pair), self.ledger.path / str(self.name) / WARM_START
+        require_warm_start(other, self.ledger, [str(self.name)], self.search.trials)
         return starts + remembered_transfer(file, other, study, self.space, self.search.warm_start_trials)
 
     def finish(self, folder: TrialFolder) -> None:

@@ -19,11 +19,12 @@ from agsgtl.tuning.cluster import check_cluster, cluster_slots, ray_session, run
 from agsgtl.tuning.concurrency import concurrency_of, warnings_of
 from agsgtl.tuning.confirm import known_cells, missing_cells, planned_cells, score_records
 from agsgtl.tuning.experiment import Experiment, load_experiment
-from agsgtl.tuning.jobs import JobQueue
+from agsgtl.tuning.jobs import JobQueue, study_names
 from agsgtl.tuning.lease import Lease, only_driver
 from agsgtl.tuning.progress import Progress
 from agsgtl.tuning.resolved import remembered_concurrency, stored_cells, write_experiment
 from agsgtl.tuning.searcher import LedgerSearcher
+from agsgtl.tuning.starts import require_warm_start
 from agsgtl.tuning.stopping import StopRequest, stop_on_signals
 
 
@@ -72,6 +73,8 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
     with only_driver(ledger, orders.take_over) as lease:
         _say(limits_of(ledger.path))
         concurrency = remembered_concurrency(experiment, ledger, orders.may_set_aside)
+        names = [str(name) for name in study_names(experiment)]
+        require_warm_start(experiment.warm_start, ledger, names, experiment.file.search.trials)
         for pair in experiment.pairs.values():
             _say(unpack_pair(pair, ledger.path))
         end = SweepEnd(ledger)

@@ -48,6 +48,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "PAIR", "--select", "best"], "--select best: is no selection rule"),
         (["run", "indian_pines/west"], "'indian_pines/west' is no pair of the catalog"),
         (["sweep", "nowhere.yaml"], "nowhere.yaml: "),
+        (
+            ["sweep", "nowhere.yaml", "--dry-run", "--yes"],
+            "--dry-run: does nothing with --yes, since it starts nothing",
+        ),
+        (
+            ["sweep", "X", "--dry-run", "--address", "a:1", "--take-over"],
+            "--dry-run: does nothing with --address, --take-over",
+        ),
         (["table", "nowhere"], "nowhere: there is no such folder of results"),
         (["table", "nowhere", "--format", "pdf"], "--format pdf: is no format of the table"),
         (["status", "nowhere"], "nowhere"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studies import finish
+from studies import finish, run
 
 from agsgtl.config import Config
 from agsgtl.errors import UserError
@@ -17,6 +17,10 @@ from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.tuning import cluster, dryrun
 from agsgtl.tuning.experiment import load_experiment
 from agsgtl.tuning.jobs import JobQueue
+from agsgtl.tuning.resolved import remembered_concurrency
+from agsgtl.tuning.resolved import write_experiment as write_resolved
+from agsgtl.tuning.study import StudyName
+from agsgtl.tuning.sweep import sweep
 from experiments import SPACE, write_experiment
 
 EXPERIMENTS = Path(__file__).parent.parent.parent / "experiments"
@@ -59,6 +63,48 @@ def test_finals_that_have_ended_are_taken_off(tmp_path: Path, monkeypatch: pytes
     while job := queue.next():
         finish(queue, job, {})
     assert "about 2 min" in dryrun.describe(file, tmp_path / "results")
+
+
+def test_what_a_changed_file_touches_is_a_note_and_counts_as_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dryrun, "_training_s", lambda *arguments: 60.0)
+    ledger, fewer = Ledger(tmp_path / "results" / "tiny"), {"search__trials": 3}
+    experiment = load_experiment(write_experiment(tmp_path, **fewer))
+    for method in ("agsgtl", "fine_tune"):
+        run(experiment, ledger, 2, name=StudyName(method, "tiny", 3))
+    write_resolved(experiment, ledger, 2, 1, cells=[])
+    before = sorted(tmp_path.rglob("*"))
+    said = dryrun.describe(write_experiment(tmp_path, **fewer), tmp_path / "results")
+    assert said.count("3 of 3 trials done") == 2
+    assert "refuses" not in said
+    entropy = {"loss.entropy": {"type": "float", "low": 0.0, "high": 1.0}}
+    changed = write_experiment(tmp_path, {"agsgtl": SPACE | entropy, "fine_tune": SPACE}, **fewer)
+    said = dryrun.describe(changed, tmp_path / "results")
+    assert "agsgtl/tiny/3: 0 of 3 trials done" in said
+    assert "fine_tune/tiny/3: 3 of 3 trials done" in said
+    with pytest.raises(UserError) as refused:
+        remembered_concurrency(load_experiment(changed), ledger, may_set_aside=False)
+    assert f"note: the sweep refuses this file as it is: {refused.value}" in said.splitlines()
+    assert sorted(tmp_path.rglob("*")) == before
+    ledger.experiment_file.write_text("concurrency: [")
+    with pytest.raises(UserError, match="the order of the trials depends on it; restore it from a copy"):
+        dryrun.describe(changed, tmp_path / "results")
+
+
+def test_a_folder_to_start_from_is_looked_for_while_a_study_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dryrun, "_training_s", lambda *arguments: 60.0)
+    results = tmp_path / "results"
+    file = write_experiment(tmp_path, {"agsgtl": SPACE}, search__warm_start=str(tmp_path / "nowhere"))
+    for command in (dryrun.describe, sweep):
+        with pytest.raises(UserError, match=r"search\.warm_start: .*nowhere holds no experiment\.yaml"):
+            command(file, results)
+    taken = results / "tiny/agsgtl/tiny/3/warm_start.json"
+    taken.parent.mkdir(parents=True)
+    taken.write_text('{"starts": []}')
+    assert "0 of 5 trials done" in dryrun.describe(file, results)
 
 
 def test_a_training_that_diverges_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
