@@ -1,4 +1,4 @@
-"""YAML as a researcher writes it: safe-loaded, `1e-3` is a number, `on` is text, a key stands once.
+"""YAML as a researcher writes it: safe-loaded, `1e-3` is a number, `on` is text, a key stands once; and written to be read so.
 
 PyYAML follows YAML 1.1, where `1e-3` is text (no dot, no sign) and `on`, `yes`, `off`, `no` are booleans. Here the
 scalars follow the YAML 1.2 core schema instead (https://yaml.org/spec/1.2.2/#103-core-schema).
@@ -33,6 +33,10 @@ class _CoreSchemaLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _CoreSchemaDumper(yaml.SafeDumper):
+    """A safe dumper that quotes text which looks like a number to either version of YAML."""
+
+
 _CORE = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
 """The tags of the core schema; any other, written out, is refused by its name. None: PyYAML's way to refuse."""
 _CoreSchemaLoader.yaml_constructors = {
@@ -47,7 +51,8 @@ _CoreSchemaLoader.yaml_implicit_resolvers = {
 def _scalar(kind: str, pattern: str, first: str, read: Callable[[str], Any]) -> None:
     """Reads the scalars of a kind, which look like `pattern` and begin with a character of `first`, by `read`.
 
-    What does not look like one, after a tag such as `!!int`, is an error with its line.
+    What does not look like one, after a tag such as `!!int`, is an error with its line. Text that looks like one is written
+    in quotes.
     """
     whole, tag = re.compile(rf"^(?:{pattern})$"), f"tag:yaml.org,2002:{kind}"
 
@@ -64,6 +69,7 @@ def _scalar(kind: str, pattern: str, first: str, read: Callable[[str], Any]) -> 
 
     _CoreSchemaLoader.add_implicit_resolver(tag, whole, list(first))
     _CoreSchemaLoader.add_constructor(tag, construct)
+    _CoreSchemaDumper.add_implicit_resolver(tag, whole, list(first))
 
 
 # The first kind that fits a scalar counts, and an integer fits the float's pattern too.
@@ -97,6 +103,17 @@ def parse_yaml(text: str, origin: str) -> Any:
         raise UserError(f"{origin}: this is no valid YAML: {error}") from None
     except RecursionError:
         raise UserError(f"{origin}: its brackets or indents are nested too deep to be read; write it flatter") from None
+
+
+def write_yaml(content: Any, width: int = 80) -> str:
+    """The text that `parse_yaml` reads as `content`, its keys in their order.
+
+    >>> print(write_yaml({"rate": 0.001, "name": "1e-3", "pair": "0815"}), end="")
+    rate: 0.001
+    name: '1e-3'
+    pair: '0815'
+    """
+    return yaml.dump(content, Dumper=_CoreSchemaDumper, sort_keys=False, allow_unicode=True, width=width)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from agsgtl.config import Config, configure
 from agsgtl.data.labels import draw_labels
@@ -37,6 +36,7 @@ from agsgtl.reporting.record import Record
 from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_inputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.tuning.sweep import sweep
+from agsgtl.yamlfile import write_yaml
 from benchmarks.madepair import write_pair
 from benchmarks.naive import NaiveAdversarialTraining
 
@@ -132,7 +132,7 @@ def on_scene(pair: str, winners: Ledger) -> dict[str, Any]:
 def swept(experiment: dict[str, Any], folder: Path) -> Ledger:
     """The ledger of the finished experiment."""
     file = folder / f"{experiment['name']}.yaml"
-    file.write_text(yaml.safe_dump(experiment))
+    file.write_text(write_yaml(experiment))
     return sweep(file, folder / "results").ledger
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
+
+from agsgtl.yamlfile import write_yaml
 
 CLASSES = 6
 FIELD, LABELLED = 16, 4
@@ -38,7 +39,7 @@ def write_pair(folder: Path, size: tuple[int, int, int], seed: int = 0) -> Path:
         "classes": [{"name": f"class {id}", "source": id, "target": id} for id in range(1, CLASSES + 1)],
     }
     path = folder / "made_up.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(write_yaml(content))
     return path
 
 

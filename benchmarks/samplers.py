@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold, cross_val_predict
@@ -32,6 +31,7 @@ from agsgtl.seeds import derive_seed
 from agsgtl.training.methods import METHODS
 from agsgtl.tuning.samplers import SamplerName, sampler_for_ask
 from agsgtl.tuning.space import SearchSpace, load_space
+from agsgtl.yamlfile import read_yaml, write_yaml
 from benchmarks.recorded import PAIRS, load, pack
 
 CHECKPOINTS = (10, 20, 40, 80)
@@ -176,7 +176,7 @@ def write_choices(folder: Path, choices: Mapping[str, Sequence[Mapping[str, Valu
     """An experiment for each pair that trains every choice on fresh seeds: `agsgtl sweep`, then `evaluate --trials`."""
     recording = Path(__file__).parent / "recording"
     folder.mkdir(parents=True, exist_ok=True)
-    template = yaml.safe_load((recording / "recorded.yaml").read_text())
+    template = read_yaml(recording / "recorded.yaml")
     for pair, settings in choices.items():
         content = template | {"name": f"choices_{pair}", "pairs": [str((recording / f"{pair}.yaml").resolve())]}
         content["search"] = {
@@ -184,7 +184,7 @@ def write_choices(folder: Path, choices: Mapping[str, Sequence[Mapping[str, Valu
             **{"trials": len(settings), "seeds": [41, 50], "enqueue": [dict(one) for one in settings]},
         }
         content["confirm"] = template["confirm"] | {"seeds": [61]}  # 41 and 50 are the search's here
-        (folder / f"choices_{pair}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        (folder / f"choices_{pair}.yaml").write_text(write_yaml(content))
 
 
 def print_confirmed(folder: Path, results: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from quick import QUICK
 from tiny import write_tiny_pair
+
+from agsgtl.yamlfile import write_yaml
 
 SPACE = {"adapt.target_learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}}
 
@@ -17,7 +18,7 @@ def write_experiment(folder: Path, spaces: dict[str, dict[str, Any]] | None = No
     pair = write_tiny_pair(folder)
     spaces = {"agsgtl": SPACE, "fine_tune": SPACE} if spaces is None else spaces
     for method, space in spaces.items():
-        (folder / f"{method}_space.yaml").write_text(yaml.safe_dump(space))
+        (folder / f"{method}_space.yaml").write_text(write_yaml(space))
     content: dict[str, Any] = {
         "name": "tiny",
         "pairs": [pair.name],
@@ -29,5 +30,5 @@ def write_experiment(folder: Path, spaces: dict[str, dict[str, Any]] | None = No
         place, _, name = key.rpartition("__")
         (content.setdefault(place, {}) if place else content)[name or key] = value
     path = folder / "experiment.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(write_yaml(content))
     return path

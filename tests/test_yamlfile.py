@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agsgtl.errors import UserError
-from agsgtl.yamlfile import parse_yaml
+from agsgtl.yamlfile import parse_yaml, write_yaml
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,15 @@ CHARACTERS = st.text(alphabet="ab01.-:{}[],&*!|>'\"%@ \n?<=~_eE+\\uU/", max_size
 def test_any_text_is_a_value_or_a_users_error(text: str) -> None:
     with suppress(UserError):
         parse_yaml(text, "file.yaml")
+
+
+NUMBER_LIKE = st.text(alphabet="0123456789eE+-._xo:infaINF", max_size=18)
+
+
+@given(st.dictionaries(NUMBER_LIKE | st.text(), NUMBER_LIKE | st.text() | st.integers() | st.floats(allow_nan=False)))
+@example({"fingerprint": "12345678e1234567", "name": "0815", "1e-3": "1e3"})
+@example({"08": "0129999999999999", "1.": ".5", "on": "2024-11-26", "1_000": "0x1f", "null": " 5"})
+@example({"rate": 1e-05, "many": 1e16, "none": None, "yes": True})  # type: ignore[dict-item]
+def test_what_is_written_is_read_as_it_was(content: dict[str, Any]) -> None:
+    read = parse_yaml(write_yaml(content), "file.yaml")
+    assert (read, [*map(type, read.values())]) == (content, [*map(type, content.values())])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -30,6 +29,7 @@ from agsgtl.reporting.store import stored_frame
 from agsgtl.reporting.table import TABLE_METRICS, table_of
 from agsgtl.reporting.vaultlog import read_looks
 from agsgtl.reporting.views import FROM_RECORDS, VIEWS
+from agsgtl.yamlfile import write_yaml
 
 _MOST_OF_A_KIND = 7
 _PNG_DPI = 110
@@ -71,9 +71,7 @@ def write_report(results: Path, measure: Measure | None = None, out: Path | None
         sections=_sections(confirmed, importances),
         figures=figures,
         skipped=skipped,
-        protocol=yaml.safe_dump(plan.content, sort_keys=False, allow_unicode=True)
-        if plan.content
-        else "no experiment.yaml",
+        protocol=write_yaml(plan.content) if plan.content else "no experiment.yaml",
         versions=_versions(confirmed.frame),
         commands=_commands(confirmed),
     )

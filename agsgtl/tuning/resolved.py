@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import yaml
-
 from agsgtl.durable import move_folder, set_aside
 from agsgtl.errors import UserError
 from agsgtl.provenance import versions
@@ -21,7 +19,7 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.concurrency import warnings_of
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.experimentfile import ConfirmSettings, SearchSettings
-from agsgtl.yamlfile import read_yaml
+from agsgtl.yamlfile import read_yaml, write_yaml
 
 GROWING = (
     *("pairs", "search.spaces", "search.trials", "search.factors", "search.warnings"),
@@ -168,7 +166,7 @@ def write_experiment(
         "confirm_cells": [dict(cell) for cell in cells],
     }
     text = "# Written by `agsgtl sweep`: the experiment as it ran, every default spelled out.\n"
-    ledger.write_experiment(text + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
+    ledger.write_experiment(text + write_yaml(content, width=120))
 
 
 def _distributions(experiment: Experiment) -> dict[str, dict[str, str]]:

@@ -9,6 +9,8 @@ import pytest
 
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
+from agsgtl.reporting.plan import read_plan
+from agsgtl.tuning.confirm import fixed_choices, planned_cells
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.resolved import remembered_concurrency, write_experiment
 from agsgtl.tuning.study import Study, StudyName
@@ -89,3 +91,18 @@ def test_a_damaged_experiment_file_is_refused_while_trials_depend_on_it(ledger: 
     ledger.experiment_file.write_text("concurrency: [")
     with pytest.raises(UserError, match="the order of the trials depends on it; restore it from a copy"):
         remembered_concurrency(load(tmp_path), ledger, may_set_aside=False)
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
+    file = write_file(tmp_path, name="1e-3", search__trials=1)
+    pair = tmp_path / "tiny.yaml"
+    pair.write_text(pair.read_text().replace("name: tiny", "name: '0815'"))
+    experiment, ledger = load_experiment(file), Ledger(tmp_path / "results")
+    cells = planned_cells(experiment, fixed_choices(experiment, "0815", [3]))
+    write_experiment(experiment, ledger, 3, 1, cells)
+    plan = read_plan(ledger.path)
+    assert (plan.experiment, {cell.pair for cell in plan.cells}, [*plan.content["data"]]) == (
+        "1e-3",
+        {"0815"},
+        ["0815"],
+    )
