@@ -34,7 +34,8 @@ class _Range(BaseModel):
             raise ValueError(f"low must not be above high, got {low:g} and {high:g}")
         if self.log and low <= 0:
             raise ValueError(f"with log: true, low must be positive, got {low:g}")
-        if self.log and step not in (None, 1):
+        no_step = type(self).model_fields["step"].default  # a float's None, an integer's 1
+        if self.log and step != no_step:
             raise ValueError("log: true and a step exclude each other")
         if step is not None and step <= 0:
             raise ValueError(f"step must be positive, got {step:g}")
@@ -176,7 +177,13 @@ def _distribution(path: str, entry: Any, method: Method) -> BaseDistribution:
         raise UserError(f"'{path}' cannot be sampled; set it under `trial:` in the experiment")
     if path not in method.reads:
         raise UserError(f"'{path}' is not read by method '{method.name}'; it reads {', '.join(sorted(method.reads))}")
-    return _checked(HYPERPARAMETERS[path], entry).distribution()
+    checked = _checked(HYPERPARAMETERS[path], entry)
+    try:
+        return checked.distribution()
+    except (ValueError, ArithmeticError):  # a step too small for a decimal, say
+        raise UserError(
+            f"'{path}': Optuna makes no distribution of {entry}; choose a coarser step or other ends"
+        ) from None
 
 
 def _checked(known: Hyperparameter, entry: Any) -> _Float | _Int | _Categorical:

@@ -53,6 +53,12 @@ def test_the_words_are_optunas(tmp_path: Path) -> None:
             "'loss.entropy': input should be greater than or equal to 0, got -1",
         ),
         ("loss.entropy: {type: float, low: 0, high: 1, log: true}", "with log: true, low must be positive, got 0"),
+        ("loss.entropy: {type: float, low: 1, high: 9, log: true, step: 1}", "log: true and a step exclude each other"),
+        ("adapt.epochs: {type: int, low: 1, high: 9, log: true, step: 2}", "log: true and a step exclude each other"),
+        (
+            "loss.entropy: {type: float, low: 0, high: 1, step: 1e-320}",
+            "'loss.entropy': Optuna makes no distribution of {",
+        ),
         ("loss.entropy: {type: float, low: 0, high: 1, lgo: true}", "lgo: no such key"),
         ("loss.entropy: {type: float, low: 0}", "high: this key is missing"),
         ("loss.entropy: {low: 0, high: 1}", "its type must be float or categorical, got None"),
@@ -75,6 +81,11 @@ def test_every_mistake_is_named(tmp_path: Path, text: str, message: str) -> None
     assert message in str(caught.value)
     assert str(tmp_path / "space.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_logarithmic_integer_may_say_the_step_that_it_has(tmp_path: Path) -> None:
+    space = space_of(tmp_path, "adapt.epochs: {type: int, low: 1, high: 9, log: true, step: 1}")
+    assert space.distributions == {"adapt.epochs": IntDistribution(1, 9, log=True)}
 
 
 def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:
