@@ -47,7 +47,8 @@ class Rungs:
     def cutoffs_of(self, values: Mapping[float, Sequence[float]], epochs: int) -> dict[int, float]:
         """For a trial of that many epochs: the score to reach at each rung's epoch, from the known trials' values there, in any order.
 
-        A rung with fewer values than `reduction` cuts nothing.
+        A rung with fewer values than `reduction` cuts nothing, nor does one that rounding up puts on the last epoch: a trial that
+        trained to its end is complete, however it scored.
 
         >>> Rungs(grace=0.5, reduction=2).cutoffs_of({0.5: [0.1, 0.2, 0.6]}, epochs=40)
         {20: 0.2}
@@ -55,7 +56,7 @@ class Rungs:
         return {
             epoch: float(np.quantile(known, 1 - 1 / self.reduction))
             for fraction, epoch in self.epochs(epochs).items()
-            if len(known := values.get(fraction, ())) >= self.reduction
+            if epoch < epochs and len(known := values.get(fraction, ())) >= self.reduction
         }
 
     @staticmethod

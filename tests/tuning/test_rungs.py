@@ -32,6 +32,15 @@ def test_too_few_known_trials_cut_nothing() -> None:
     assert HALVES.cutoffs_of({0.25: [0.9]}, epochs=40) == {}
 
 
+@pytest.mark.parametrize(
+    ("grace", "epochs", "kept"), [(0.3, 8, [3]), (0.3, 9, [3]), (0.3, 10, [3, 9]), (0.33, 40, [14]), (0.3, 1, [])]
+)
+def test_no_rung_cuts_a_trial_that_trained_to_its_end(grace: float, epochs: int, kept: list[int]) -> None:
+    rungs = Rungs(grace, reduction=3)
+    known = {fraction: [0.1, 0.2, 0.6] for fraction in rungs.fractions}
+    assert list(rungs.cutoffs_of(known, epochs)) == kept
+
+
 @pytest.mark.parametrize(("fraction", "epochs", "epoch"), [(0.3, 40, 12), (0.3, 1, 1), (0.01, 10, 1), (0.34, 10, 4)])
 def test_rung_epochs_round_up(fraction: float, epochs: int, epoch: int) -> None:
     assert Rungs.epoch(fraction, epochs) == epoch
