@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from agsgtl.durable import set_aside
 from agsgtl.errors import UserError
@@ -42,7 +41,7 @@ class LastState:
         except UserError:
             set_aside(self.file)
             return 0
-        _require_same(self.file, facts, self.outcome_hash)
+        _require_same(self.file, facts["outcome_hash"], self.outcome_hash)
         for index, (run, run_facts) in enumerate(zip(runs, facts["runs"], strict=True)):
             run.restore(checkpoint.under(str(index), tensors), run_facts)
         return int(facts["epoch"])
@@ -78,18 +77,24 @@ def require_own_checkpoint(folder: TrialFolder, outcome_hash: str) -> None:
     Raises:
         UserError: the checkpoint is of a trial with another hash.
     """
+    if there := checkpoint_hash(folder):
+        _require_same(folder.checkpoint / LAST, there, outcome_hash)
+
+
+def checkpoint_hash(folder: TrialFolder) -> str | None:
+    """The hash of the trial that a folder's checkpoint is of; None where there is none, or a damaged one."""
     file = folder.checkpoint / LAST
     if not file.exists():
-        return
+        return None
     try:
         _, facts = checkpoint.load(file)
     except UserError:
-        return
-    _require_same(file, facts, outcome_hash)
+        return None
+    return str(facts["outcome_hash"])
 
 
-def _require_same(file: Path, facts: Mapping[str, Any], outcome_hash: str) -> None:
-    if facts["outcome_hash"] != outcome_hash:
+def _require_same(file: Path, there: str, outcome_hash: str) -> None:
+    if there != outcome_hash:
         raise UserError(
             f"{file}: is the checkpoint of another trial; give the arguments that it was started with, or choose an empty folder"
         )

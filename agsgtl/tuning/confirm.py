@@ -23,6 +23,7 @@ from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.lease import Lease
 from agsgtl.tuning.outcome import Outcome
 from agsgtl.tuning.study import Study
+from agsgtl.tuning.superseded import make_room, superseded_place
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,11 @@ def issue(ledger: Ledger, ask: Ask, notices: list[str]) -> TrialFolder:
     notices += folder.mend()
     there = folder.ask()
     if there is not None and there.config_hash != ask.config_hash:
-        move_folder(folder.path, _superseded(ledger, folder, there.config_hash))
+        move_folder(folder.path, superseded_place(ledger, folder, there.config_hash))
         there = None
-    before = _superseded(ledger, folder, ask.config_hash)
+    elif there is None:
+        notices += make_room(ledger, folder, ask)
+    before = superseded_place(ledger, folder, ask.config_hash)
     if there is None and before.exists() and not folder.path.exists():
         move_folder(before, folder.path)
     folder.write_ask(ask)
@@ -123,7 +126,7 @@ def set_unasked_aside(ledger: Ledger, method: str, pair: str, asked: Collection[
         folder = TrialFolder(path)
         notices += folder.mend()
         if document := folder.ask() or folder.record():
-            move_folder(path, _superseded(ledger, folder, document.config_hash))
+            move_folder(path, superseded_place(ledger, folder, document.config_hash))
 
 
 def set_unlisted_aside(ledger: Ledger, pairs: Collection[str], notices: list[str]) -> None:
@@ -137,10 +140,6 @@ def set_unlisted_aside(ledger: Ledger, pairs: Collection[str], notices: list[str
         found = {pair_of(seed.parent.relative_to(folder).as_posix()) for seed in seeds}
         for pair in sorted(found - set(pairs)):
             set_unasked_aside(ledger, method, pair, (), notices)
-
-
-def _superseded(ledger: Ledger, folder: TrialFolder, config_hash: str) -> Path:
-    return ledger.path / "superseded" / config_hash / folder.path.relative_to(ledger.path)
 
 
 def score_records(

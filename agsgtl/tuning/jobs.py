@@ -70,7 +70,7 @@ class JobQueue:
     def __init__(self, experiment: Experiment, ledger: Ledger, concurrency: int, lease: int = 0) -> None:
         self.experiment, self.ledger, self.concurrency, self.lease = experiment, ledger, concurrency, lease
         self.studies = [Study(name, experiment, ledger, concurrency, lease) for name in study_names(experiment)]
-        self.notices = [notice for study in self.studies for notice in study.notices]
+        self.notices: list[str] = []
         self.is_stopping = False
         self._by_name = {study.name: study for study in self.studies}
         self.running: dict[str, Job] = {}
@@ -96,7 +96,8 @@ class JobQueue:
 
     def take_notices(self) -> list[str]:
         """A sentence for each damaged or torn file that was met since the last call."""
-        notices, self.notices = self.notices, []
+        notices = [notice for study in self.studies for notice in study.take_notices()] + self.notices
+        self.notices = []
         return notices
 
     def is_settled(self, method: str, pair: str) -> bool:

@@ -29,6 +29,7 @@ from agsgtl.tuning.finals import decided, final_ask
 from agsgtl.tuning.outcome import Outcome
 from agsgtl.tuning.samplers import CONSTRAINED, require_harmless, sampler_for_ask
 from agsgtl.tuning.starts import WARM_START, Start, enqueued, remembered_transfer, require_warm_start
+from agsgtl.tuning.superseded import make_room, own_record
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would say is in the ledger
 
@@ -119,6 +120,8 @@ class Study:
         }
         ask = self._document(number, trial.params, attributes)
         folder = self.ledger.folder(ask.identity)
+        if folder.path.exists():  # killed before the ask, or the ask was damaged
+            self.notices += make_room(self.ledger, folder, ask)
         folder.write_ask(ask)
         self.asked += 1
         return folder, ask
@@ -135,8 +138,8 @@ class Study:
         return starts + remembered_transfer(file, other, study, self.space, self.search.warm_start_trials)
 
     def finish(self, folder: TrialFolder) -> None:
-        """Takes the record of a trial, or of a final, from the ledger."""
-        self._take(folder.record(), folder)
+        """Takes the record of a trial, or of a final, from the ledger; one of another ask is refused."""
+        self._take(own_record(folder), folder)
 
     def _take(self, record: Record | None, folder: TrialFolder) -> None:
         if record is not None and record.identity.kind == "final":
@@ -151,6 +154,11 @@ class Study:
             self.notices.append(folder.set_record_aside())
             record = None
         self._take(record, folder)
+
+    def take_notices(self) -> list[str]:
+        """A sentence for each damaged file that was met since the last call, and for what became of it."""
+        notices, self.notices = self.notices, []
+        return notices
 
     def unfinished(self) -> list[TrialFolder]:
         """Trials that were asked and have no record: they are issued again."""
@@ -231,7 +239,7 @@ class Study:
                 if number == max(numbers):
                     break
                 folder, ask = self.ask()
-                self._finish_if_same(folder, ask, record)
+                self._finish_if_same(folder, ask, folder.record())
                 continue
             self._require_same(ask, folder)
             require_harmless(ask.sampler_attributes, str(folder.path / "ask.json"))

@@ -241,6 +241,22 @@ def test_what_another_version_wrote_is_refused_and_stays(
     assert {path: path.read_bytes() for path in queue.ledger.path.rglob("*") if path.is_file()} == before
 
 
+def test_what_becomes_of_a_lost_ask_is_said_when_it_is_made_again(queue: JobQueue) -> None:
+    job = first(queue, "trial")
+    finish_without_telling(queue, job)
+    record, folder = folder_of(queue, job).record(), folder_of(queue, job)
+    (folder.path / "record.json").write_bytes(write_document(record.model_copy(update={"config_hash": "0123abcd"})))
+    (folder.path / "ask.json").unlink()
+    for later in queue.ledger.trials("agsgtl/tiny/3")[1:]:
+        (later.path / "ask.json").unlink()
+        later.path.rmdir()
+    again = JobQueue(queue.experiment, queue.ledger, concurrency=2)
+    assert again.take_notices() == []
+    first(again, "trial")
+    (said,) = again.take_notices()
+    assert said.startswith(f"{folder.path}: its ask was lost, and another is made; what was there is under ")
+
+
 def test_a_death_is_noted_with_the_drivers_lease(queue: JobQueue) -> None:
     queue.lease = 4
     job = first(queue, "trial")

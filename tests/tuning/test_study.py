@@ -15,8 +15,10 @@ from studies import NAME, asks_of, end, experiment_of, run
 
 from agsgtl.config import configure, flatten
 from agsgtl.errors import UserError
+from agsgtl.laststate import LAST
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.record import Record, outcome_hash
+from agsgtl.training import checkpoint
 from agsgtl.trial import failed_record
 from agsgtl.tuning.confirm import tuned_choices
 from agsgtl.tuning.experiment import load_experiment
@@ -174,6 +176,48 @@ def test_a_trial_killed_before_its_ask_is_asked_again(tmp_path: Path) -> None:
     run(experiment, ledger, 1, stop_after=2)
     (ledger.path / str(NAME) / "trials" / "2").mkdir()
     assert Study(NAME, experiment, ledger, 1).asked == 2
+
+
+@pytest.mark.parametrize("number", [3, 7])
+@pytest.mark.parametrize("has_record", [True, False])
+def test_a_trial_whose_ask_is_lost_and_made_otherwise_leaves_its_folder_whole(
+    tmp_path: Path, number: int, has_record: bool
+) -> None:
+    experiment, ledger = experiment_of(tmp_path, search__order="async", search__trials=8), Ledger(tmp_path / "ledger")
+    run(experiment, ledger, 4)
+    folder = ledger.trials(str(NAME))[number]
+    before, record, reports = folder.ask(), folder.path / "record.json", (folder.path / "progress.jsonl").read_bytes()
+    checkpoint.save(folder.checkpoint / LAST, {}, {"outcome_hash": before.config_hash})
+    (folder.path / "ask.json").write_text("{")
+    if not has_record:
+        record.unlink()
+    study = run(experiment, ledger, 1)
+    assert folder.ask().config_hash == folder.record().config_hash != before.config_hash
+    assert study.is_done
+    assert study.outcomes[number].score == folder.record().score
+    assert not folder.checkpoint.exists()  # the new trial would be refused for it
+    place = tmp_path / "ledger/superseded" / before.config_hash / str(NAME) / "trials" / str(number)
+    assert (place / "record.json").exists() is has_record
+    assert ((place / "progress.jsonl").read_bytes(), (place / "checkpoint" / LAST).exists()) == (reports, True)
+    assert f"{folder.path}: its ask was lost, and another is made; what was there is under {place}" in study.notices
+
+
+def test_reports_of_a_lost_ask_do_not_count_for_the_next_one(tmp_path: Path) -> None:
+    experiment, ledger = experiment_of(tmp_path, search__order="async"), Ledger(tmp_path / "ledger")
+    folder, _ = Study(NAME, experiment, ledger, 1).ask()
+    folder.start_attempt().append_progress({"epoch": 1, "epochs": 4, "score": 0.5})
+    (folder.path / "ask.json").unlink()
+    Study(NAME, experiment, ledger, 1).ask()
+    assert (folder.progress(), len(folder.attempts())) == ([], 1)
+
+
+def test_a_record_of_another_ask_never_counts(tmp_path: Path) -> None:
+    study = Study(NAME, experiment_of(tmp_path), Ledger(tmp_path / "ledger"), 1)
+    folder, ask = study.ask()
+    end(folder, ask.model_copy(update={"config": {**ask.config, "loss.entropy": 0.3}}))
+    with pytest.raises(UserError, match=r"0/record\.json: must answer the ask beside it, .*; start the sweep again"):
+        study.finish(folder)
+    assert not study.outcomes
 
 
 @pytest.mark.parametrize("content", [b"", b'{"epoch": 1, "epochs": 4, "score": 0.5}\n{"ep'])
