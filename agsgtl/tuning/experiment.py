@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from agsgtl.tuning.experimentfile import ExperimentFile
 from agsgtl.tuning.places import find_pair_file, find_results, find_space, lasting
 from agsgtl.tuning.space import SearchSpace, load_space, require_same_ranges
 from agsgtl.tuning.starts import require_fitting
-from agsgtl.tuning.winners import Winners, read_winners, require_unseen, require_winners
+from agsgtl.tuning.winners import Cell, Winners, read_winners, require_same_protocol, require_unseen, require_winners
 from agsgtl.yamlfile import read_yaml
 
 
@@ -47,6 +47,8 @@ class Experiment:
 
     def _warnings_of_search(self) -> Iterator[str]:
         search = self.file.search
+        if not self.spaces:
+            return
         if search.enqueue:
             yield f"the searches began with settings that were known before ({len(search.enqueue)} in search.enqueue)"
         if search.finalists:
@@ -102,8 +104,8 @@ class Experiment:
 
     def base_values(self, name: str, per_class: int | None, pair: str | None) -> dict[str, Value]:
         """What `base_config` sets, by dotted path."""
-        won = self.winners.settings((name, pair, per_class)) if pair and per_class else None
-        settings: dict[str, Value] = {**(won or {}), **self.file.trial}
+        won = self.winners.settings((name, pair, per_class)) if pair and per_class else {}
+        settings: dict[str, Value] = {**won, **self.file.trial}
         if name == "paper":
             authors = AUTHORS_SETTINGS[self.pairs[pair].authors_settings if pair else "houston"]
             settings = {**_of_protocol(settings), **authors}
@@ -186,9 +188,7 @@ def _check_whole(experiment: Experiment) -> None:
         for count in experiment.label_counts(name)
         if name not in experiment.spaces and count is not None
     ]
-    fingerprints = {name: pair.fingerprint for name, pair in experiment.pairs.items()}
-    require_winners(experiment.winners, cells, fingerprints, f"{origin}: confirm.winners: {file.confirm.winners}")
-    require_unseen(experiment.winners, file.confirm.seeds, origin)
+    _check_winners(experiment, cells)
     for name, pair, count in cells:
         config = experiment.base_config(name, count, pair)
         experiment.pairs[pair].require_reach(config.model.family, origin)
@@ -199,6 +199,32 @@ def _check_whole(experiment: Experiment) -> None:
         families = getattr(space.distributions.get("model.family"), "choices", [config.model.family])
         for domains, family in itertools.product(experiment.pairs.values(), families):
             domains.require_reach(family, f"{space.origin} in {origin}")
+
+
+def _check_winners(experiment: Experiment, cells: Sequence[Cell]) -> None:
+    """Holds what was borrowed to this experiment's pairs, seeds and protocol, at each k that a search may bring here too."""
+    file, winners = experiment.file, experiment.winners
+    key = f"{experiment.origin}: confirm.winners: {file.confirm.winners}"
+    fingerprints = {name: pair.fingerprint for name, pair in experiment.pairs.items()}
+    require_winners(winners, cells, fingerprints, key)
+    beside: list[Cell] = []
+    for name, space in experiment.spaces.items():
+        counts = _sampled_label_counts(space)
+        here = [(method, pair, k) for method, pair in dict.fromkeys(cell[:2] for cell in cells) for k in counts]
+        require_winners(winners, here, fingerprints, f"{key}, beside {name}, whose labels.per_class is sampled")
+        beside += here
+    require_unseen(winners, file.confirm.seeds, experiment.origin)
+    require_same_protocol(winners, [*cells, *beside], experiment.protocol, file.trial, key)
+
+
+def _sampled_label_counts(space: SearchSpace) -> Sequence[int]:
+    """Every k that a search may choose; none where it does not sample k."""
+    if not space.samples_label_count:
+        return []
+    distribution: Any = space.distributions["labels.per_class"]
+    if hasattr(distribution, "choices"):
+        return list(distribution.choices)
+    return range(distribution.low, distribution.high + 1, distribution.step)
 
 
 def _check_selection(experiment: Experiment) -> None:
@@ -232,8 +258,6 @@ def _check_selection(experiment: Experiment) -> None:
 def _check_label_counts(experiment: Experiment) -> None:
     counts = [*experiment.fixed_label_counts]
     for space in experiment.spaces.values():
-        if space.samples_label_count:
-            distribution: Any = space.distributions["labels.per_class"]
-            counts.append(max(distribution.choices) if hasattr(distribution, "choices") else distribution.high)
+        counts += _sampled_label_counts(space)
     for pair in experiment.pairs.values():
         draw_labels(pair, max(counts), experiment.protocol.labels.validation_per_class, seed=0)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agsgtl.config import Value
+from agsgtl.config import Config, Value, flatten
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.reporting.plan import Plan, read_plan
 from agsgtl.reporting.record import Ask, Origin, SelectionRule
+from agsgtl.tuning.space import UNTUNABLE
 
 Cell = tuple[str, str, int]
 """Method, pair, k."""
+
+_DEVICE = "runtime.device"
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,10 @@ class Winners:
     searched: Mapping[str, frozenset[str]] = field(default_factory=dict)
     seeds: frozenset[int] = frozenset()
 
-    def settings(self, cell: Cell) -> dict[str, Value] | None:
-        """Every hyperparameter's value of the winner; None where the method was not tuned."""
-        return dict(self.chosen[cell].config) if cell in self.chosen else None
+    def settings(self, cell: Cell) -> dict[str, Value]:
+        """Every hyperparameter's value of the winner but the device, which is of where it runs; none where it was not tuned."""
+        config = self.chosen[cell].config if cell in self.chosen else {}
+        return {path: value for path, value in config.items() if path != _DEVICE}
 
     def origin(self, cell: Cell) -> Origin | None:
         """Which trial of which study won."""
@@ -95,8 +99,8 @@ def require_winners(winners: Winners, cells: Sequence[Cell], fingerprints: Mappi
         winner = winners.chosen.get((method, pair, per_class))
         if winner is None and method in winners.searched:
             raise UserError(
-                f"{key}: holds no winner of {method} on {pair} with {per_class} labels a class; leave the pair out, or let "
-                "that sweep end first"
+                f"{key}: holds no winner of {method} on {pair} with {per_class} labels a class; leave the pair or "
+                "the method out, or let that sweep end first"
             )
         if winner is not None and winner.pair_fingerprint != fingerprints[pair]:
             raise UserError(
@@ -104,6 +108,34 @@ def require_winners(winners: Winners, cells: Sequence[Cell], fingerprints: Mappi
                 f"{winner.pair_fingerprint}) than the pair has now ({fingerprints[pair]}), so that its search may have seen pixels "
                 "that are test pixels here; give the pair its files and its test_pool of then, or search anew"
             )
+
+
+def require_same_protocol(
+    winners: Winners, cells: Sequence[Cell], protocol: Config, said: Collection[str], key: str
+) -> None:
+    """Refuses winners that were chosen under other validation labels, normalisation, threads or precision than this experiment's.
+
+    They would bring theirs along, and be tabled beside methods that have this experiment's; what `trial` says holds for all.
+
+    Args:
+        winners: of another experiment.
+        cells: what is to be confirmed.
+        protocol: what all methods of this experiment share.
+        said: the paths that the file's `trial` sets.
+        key: the key that names the other experiment, for the error.
+
+    Raises:
+        UserError: names the first such path.
+    """
+    ours = flatten(protocol)
+    for cell in cells:
+        for path, value in winners.settings(cell).items():
+            if path.startswith(UNTUNABLE) and path not in said and value != ours[path]:
+                method, pair, _ = cell
+                raise UserError(
+                    f"{key}: its winner of {method} on {pair} was chosen with {path} {value}, but here it is {ours[path]}, and all methods "
+                    f"of a table share it; write `{path}: {value}` under trial, or another value that all are to have"
+                )
 
 
 def require_unseen(winners: Winners, seeds: Sequence[int], origin: str) -> None:

@@ -14,7 +14,7 @@ from agsgtl.reporting.record import Ask
 from agsgtl.tuning import resolved
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
-from experiments import write_experiment
+from experiments import SPACE, write_experiment
 
 TERM = "loss.entropy"
 BASE = {path: value for path, value in QUICK.items() if path not in SPACES["agsgtl"]}
@@ -124,6 +124,51 @@ def test_borrowed_winners_can_be_borrowed_again(tmp_path: Path, tuned: Ledger, b
 def test_a_borrowed_winner_that_is_not_there_is_no_default(tmp_path: Path, borrowed: Ledger) -> None:
     with pytest.raises(UserError, match="holds no winner of agsgtl on tiny with 2 labels a class"):
         ablation(tmp_path, borrowed.path, trial={**BASE, "labels.per_class": 2})
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Ledger:
+    """Winners of an experiment on a GPU, with four threads and one validation pixel a class."""
+    trial = {**QUICK, "runtime.threads": 4, "labels.validation_per_class": 1}
+    changes = {"trial": trial, "resources": {"cpu": 4, "gpu": 1}, "search__trials": 2, "search__finalists": 1}
+    experiment = load_experiment(write_experiment(tmp_path, SPACES, **changes))
+    ledger = Ledger(tmp_path / "results" / "tiny")
+    resolved.write_experiment(experiment, ledger, concurrency=2, lease=0, cells=[])
+    run(experiment, ledger)
+    return ledger
+
+
+def test_what_all_methods_share_is_as_it_was_or_is_said(tmp_path: Path, elsewhere: Ledger) -> None:
+    shared = {path: value for path, value in BASE.items() if path != "labels.validation_per_class"}
+    with pytest.raises(
+        UserError, match=r"of agsgtl on tiny was chosen with labels\.validation_per_class 1, .* here it is 5"
+    ):
+        ablation(tmp_path, elsewhere.path, trial=shared)
+    shared["labels.validation_per_class"] = 1
+    with pytest.raises(UserError, match=r"write `runtime\.threads: 4` under trial, or another value") as caught:
+        ablation(tmp_path, elsewhere.path, trial=shared)
+    assert "\n" not in str(caught.value)
+    shared["runtime.threads"] = 2
+    with pytest.raises(UserError, match=r"computes with runtime\.threads 2, but resources\.cpu gives it 1"):
+        ablation(tmp_path, elsewhere.path, trial=shared)
+    experiment = ablation(tmp_path, elsewhere.path, trial=shared, resources={"cpu": 2})
+    configs = [experiment.base_config(name, 3, "tiny") for name in ("agsgtl", "lda")]
+    assert {(c.runtime.device, c.runtime.threads, c.labels.validation_per_class) for c in configs} == {("cpu", 2, 1)}
+    assert not ablation(tmp_path, elsewhere.path, trial=shared, resources={"cpu": 2}, search__finalists=1).warnings
+
+
+def test_a_front_beside_borrowed_winners_needs_one_at_every_count(tmp_path: Path, tuned: Ledger) -> None:
+    spaces = {"fine_tune": {**SPACE, "labels.per_class": {"type": "int", "low": 2, "high": 3}}}
+    changes = {"name": "front", "trial": BASE, "confirm__winners": str(tuned.path)}
+    with pytest.raises(
+        UserError,
+        match=r"beside fine_tune, whose labels\.per_class is sampled: holds no winner of agsgtl on tiny with 2",
+    ):
+        load_experiment(write_experiment(tmp_path, spaces, confirm__methods=["agsgtl", "fine_tune"], **changes))
+    spaces["fine_tune"]["labels.per_class"] = {"type": "categorical", "choices": [3]}
+    assert load_experiment(write_experiment(tmp_path, spaces, confirm__methods=["agsgtl", "fine_tune"], **changes))
+    spaces["fine_tune"]["labels.per_class"] = {"type": "int", "low": 1, "high": 4}
+    assert load_experiment(write_experiment(tmp_path, spaces, confirm__methods=["lda", "fine_tune"], **changes))
 
 
 def test_seeds_on_which_the_winners_were_chosen_are_refused(tmp_path: Path, tuned: Ledger, borrowed: Ledger) -> None:
