@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from agsgtl.tuning.experiment import Experiment
-from agsgtl.tuning.jobs import study_names
+from agsgtl.tuning.jobs import JobQueue, study_names
 
 FEWEST = 2
 """So many are asked ahead at least, where there are as many slots: a study that is alone at the end leaves few of them idle."""
@@ -19,7 +19,7 @@ LARGE_PART = 0.25
 
 
 def concurrency_of(experiment: Experiment, slots: int) -> int:
-    """How many trials of each study run at once, for an experiment that starts on so many slots; it is stored then.
+    """How many trials of each study run at once, for an experiment that starts on so many slots; with `order: fixed` it is stored then.
 
     With `order: async` every slot may go to one study: an ask sees all that has ended by then.
     """
@@ -27,6 +27,12 @@ def concurrency_of(experiment: Experiment, slots: int) -> int:
         return slots
     studies = max(1, len(study_names(experiment)))
     return min(slots, max(FEWEST, math.ceil(slots / studies)))
+
+
+def follow_slots(queue: JobQueue, slots: int) -> None:
+    """Lets a search that goes on use the slots of this start where no ask depends on how many there were at the first one."""
+    if queue.experiment.file.search.order == "async":
+        queue.ask_ahead(concurrency_of(queue.experiment, slots))
 
 
 def warnings_of(experiment: Experiment, concurrency: int) -> tuple[str, ...]:

@@ -106,6 +106,12 @@ class JobQueue:
         own = [study for study in studies if study.name.method == method]
         return all(study.is_decided for study in own or studies)
 
+    def ask_ahead(self, concurrency: int) -> None:
+        """Lets every study run so many trials at once from now on."""
+        self.concurrency = concurrency
+        for study in self.studies:
+            study.concurrency = concurrency
+
     def stop(self) -> None:
         """Hands out nothing more; what runs is let go on until it has saved its checkpoint."""
         self.is_stopping = True

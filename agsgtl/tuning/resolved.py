@@ -76,6 +76,8 @@ def stored_experiment(ledger: Ledger) -> dict[str, Any] | None:
 def remembered_concurrency(experiment: Experiment, ledger: Ledger, may_set_aside: bool) -> int | None:
     """How many trials of a study run at once by the stored experiment, once it is judged what has changed in the file.
 
+    None where nothing is stored, or no trial is left that was asked by it.
+
     Args:
         experiment: as the file says now.
         ledger: of the experiment.
@@ -95,7 +97,7 @@ def remembered_concurrency(experiment: Experiment, ledger: Ledger, may_set_aside
         raise UserError(say_changes(changes, experiment, ledger))
     for study in touched:
         move_folder(ledger.path / study, ledger.path / "superseded" / study)
-    return int(stored["concurrency"])
+    return None if touched and not ledger.studies() else int(stored["concurrency"])
 
 
 def touched_studies(changes: Iterable[Change]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from agsgtl.data.mapped import unpack_pair
 from agsgtl.durable import limits_of
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.cluster import check_cluster, cluster_slots, ray_session, run_jobs
-from agsgtl.tuning.concurrency import concurrency_of, warnings_of
+from agsgtl.tuning.concurrency import concurrency_of, follow_slots, warnings_of
 from agsgtl.tuning.confirm import known_cells, missing_cells, planned_cells, score_records
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue, study_names
@@ -95,7 +95,7 @@ def _run(
 ) -> JobQueue:
     """Runs the queue's jobs on Ray until none is left or a stop was asked for; the first start makes the queue here.
 
-    How many trials of a study are asked ahead is fixed by the slots of the first start.
+    With `order: fixed`, how many trials of a study are asked ahead is fixed by the slots of the first start.
     """
     with ray_session(address):
         check_cluster(address, ledger.path)
@@ -106,6 +106,7 @@ def _run(
             concurrency = concurrency_of(experiment, end.slots)
             write_experiment(experiment, ledger, concurrency, lease.number, cells=[])  # first: it holds the concurrency
             queue = JobQueue(experiment, ledger, concurrency, lease.number)
+        follow_slots(queue, end.slots)
         plan.write(queue)
         _say(warnings_of(experiment, queue.concurrency))
         request = StopRequest(ledger.path, lease.number, on_stop=queue.stop)

@@ -11,7 +11,7 @@ from studies import SPACES, asks_of, run
 
 from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning import cluster, dryrun, resolved
-from agsgtl.tuning.concurrency import concurrency_of, warnings_of
+from agsgtl.tuning.concurrency import concurrency_of, follow_slots, warnings_of
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import JobQueue
 from experiments import SPACE, write_experiment
@@ -31,6 +31,14 @@ def experiment_of(folder: Path, spaces: dict[str, dict[str, Any]] = TWO, **chang
 def test_studies_share_the_slots(tmp_path: Path, studies: int, slots: int, concurrency: int) -> None:
     experiment = experiment_of(tmp_path, dict(list(TWO.items())[:studies]))
     assert concurrency_of(experiment, slots) == concurrency
+
+
+@pytest.mark.parametrize(("order", "ahead"), [("fixed", 2), ("async", 5)])
+def test_the_slots_of_this_start_count_where_no_ask_depends_on_them(tmp_path: Path, order: str, ahead: int) -> None:
+    queue = JobQueue(experiment_of(tmp_path, {"target_only": SPACE}, search__order=order), Ledger(tmp_path / "r"), 2)
+    follow_slots(queue, 5)
+    handed_out = [job.key for job in iter(queue.next, None)]
+    assert sum("/trials/" in key for key in handed_out) == queue.concurrency == ahead
 
 
 def test_two_slots_ask_as_they_always_did(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_changed_meaning_is_refused_and_named(
     assert "2 trials of agsgtl/tiny/3, fine_tune/tiny/3 were asked under the old file" in said
     assert "no other study keeps its records" in said
     assert "\n" not in said
-    assert remembered_concurrency(load(tmp_path, **change), ledger, may_set_aside=True) == 3
+    assert remembered_concurrency(load(tmp_path, **change), ledger, may_set_aside=True) is None  # counted anew
     assert ledger.studies() == []
     assert len(list(ledger.path.glob("superseded/*/tiny/3/trials/0/ask.json"))) == 2
 
@@ -85,6 +85,8 @@ def test_a_changed_space_touches_its_method_alone(ledger: Ledger, tmp_path: Path
         remembered_concurrency(load(tmp_path, spaces={"agsgtl": more, "fine_tune": SPACE}), ledger, False)
     with pytest.raises(UserError, match=r"distributions\.agsgtl\.adapt\.target_learning_rate was"):
         remembered_concurrency(load(tmp_path, spaces={"agsgtl": wider, "fine_tune": wider}), ledger, False)
+    assert remembered_concurrency(load(tmp_path, spaces=spaces), ledger, may_set_aside=True) == 3  # of what stays
+    assert ledger.studies() == ["fine_tune/tiny/3"]
 
 
 def test_a_damaged_experiment_file_is_refused_while_trials_depend_on_it(ledger: Ledger, tmp_path: Path) -> None:
