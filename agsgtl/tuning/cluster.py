@@ -23,6 +23,7 @@ from ray.tune.execution import tune_controller
 from ray.tune.utils.object_cache import _ObjectCache
 
 from agsgtl.errors import UserError
+from agsgtl.tuning.cpus import usable_cpus
 from agsgtl.tuning.experimentfile import Resources
 from agsgtl.tuning.joining import require_joinable, require_reachable
 from agsgtl.tuning.packing import share_of
@@ -41,11 +42,6 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """Ray's switches: no loggers of its own, no tables on the console, no GPU for a trial that asked for none."""
-
-
-def usable_cpus() -> int:
-    """The CPUs that this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def local_slots(resources: Resources, gpus: int) -> int:
