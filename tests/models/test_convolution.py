@@ -31,6 +31,7 @@ def test_it_is_the_convolution_with_its_gradients(
     block: int, channels: tuple[int, int], size: tuple[int, int], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(convolution, "BLOCK", block)
+    monkeypatch.setattr(convolution, "LEAST_WINDOW", 1)
     inputs, outputs = channels
     layer = nn.Conv2d(inputs, outputs, 3, padding=1).double()
     assert layer.bias is not None
@@ -60,6 +61,15 @@ def test_groups_gpus_and_avx512_are_left_to_pytorch(monkeypatch: pytest.MonkeyPa
     assert not is_by_product(convolved(elsewhere, maps.to("meta"), elsewhere.weight, elsewhere.bias))
     monkeypatch.setattr(convolution, "_has_avx512", lambda: True)
     assert not is_by_product(convolved(plain, maps, plain.weight, plain.bias))
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "by_product"), [(1, (4, 5), True), (2, (20, 20), False), (2, (40, 50), True)]
+)
+def test_small_windows_are_left_to_pytorch(count: int, size: tuple[int, int], by_product: bool) -> None:
+    layer = nn.Conv2d(2, 3, 3, padding=1)
+    got = convolved(layer, torch.randn(count, 2, *size), layer.weight, layer.bias)
+    assert is_by_product(got) == by_product
 
 
 def test_reduced_precision_is_left_to_pytorch() -> None:
