@@ -23,15 +23,21 @@ def sweep(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Take the lease from a driver that seems alive.")
     ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Run again what failed by timeout, lost node, error or out of memory."),
+    ] = False,
 ) -> int:
     """Search, confirm on fresh seeds, print the table; again: go on, or extend."""
     from agsgtl.tuning.stopping import interrupt_on_signals
 
     with interrupt_on_signals():  # around the imports too, which take seconds
         if dry_run:
-            _refuse_beside_dry_run({"--address": address, "--yes": yes, "--take-over": take_over})
+            given = {"--address": address, "--yes": yes, "--take-over": take_over, "--retry-failed": retry_failed}
+            _refuse_beside_dry_run(given)
             return _say_what_would_run(experiment, results)
-        return _sweep(experiment, results, address=address, may_set_aside=yes, take_over=take_over)
+        orders = {"address": address, "may_set_aside": yes, "take_over": take_over, "retry_failed": retry_failed}
+        return _sweep(experiment, results, **orders)
 
 
 def _refuse_beside_dry_run(options: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from agsgtl.tuning.jobs import JobQueue, study_names
 from agsgtl.tuning.lease import Lease, only_driver
 from agsgtl.tuning.progress import Progress
 from agsgtl.tuning.resolved import remembered_concurrency, stored_cells, write_experiment
+from agsgtl.tuning.retry import FROM_OUTSIDE, failed_from_outside, hand_out_again
 from agsgtl.tuning.searcher import LedgerSearcher
 from agsgtl.tuning.starts import require_warm_start
 from agsgtl.tuning.stopping import StopRequest, stop_on_signals
@@ -30,16 +31,22 @@ from agsgtl.tuning.stopping import StopRequest, stop_on_signals
 
 @dataclass(frozen=True)
 class Orders:
-    """What the user allows: which Ray cluster, moving trials that lost their meaning aside, taking a lease over."""
+    """What the user allows: which Ray cluster, moving trials that lost their meaning aside, taking a lease over, running again
+    what failed from outside.
+    """
 
     address: str | None = None
     may_set_aside: bool = False
     take_over: bool = False
+    retry_failed: bool = False
 
 
 @dataclass
 class SweepEnd:
-    """How a sweep ended; `missing` are the confirmations without scores, `failed` the trials that ended in an error."""
+    """How a sweep ended; `missing` are the confirmations without scores, `failed` the trials that ended in an error.
+
+    `from_outside` counts those that may be tried again.
+    """
 
     ledger: Ledger
     is_interrupted: bool = False
@@ -48,6 +55,7 @@ class SweepEnd:
     slots: int = 0
     missing: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    from_outside: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -75,6 +83,9 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
         concurrency = remembered_concurrency(experiment, ledger, orders.may_set_aside)
         names = [str(name) for name in study_names(experiment)]
         require_warm_start(experiment.warm_start, ledger, names, experiment.file.search.trials)
+        if orders.retry_failed:
+            lease.require()
+            _say(hand_out_again(ledger, names))
         for pair in experiment.pairs.values():
             _say(unpack_pair(pair, ledger.path))
         end = SweepEnd(ledger)
@@ -174,6 +185,8 @@ def _finish(experiment: Experiment, ledger: Ledger, queue: JobQueue, lease: Leas
         for number, record in study.finals.items()
         if record.status == "failed" and record.reason != "diverged"
     ]
+    if end.missing or end.failed:
+        end.from_outside = sum(1 for _ in failed_from_outside(ledger, [str(study.name) for study in queue.studies]))
 
 
 def _busy_share(spans: list[dict[str, Any]], cpus: int) -> float | None:
@@ -196,6 +209,13 @@ def print_end(end: SweepEnd) -> None:
             [f"{end.ran} jobs; the CPUs were {end.busy:.0%} busy between the first one's start and the last one's end"]
         )
     _say([f"missing: {line}" for line in end.missing] + [f"failed: {line}" for line in end.failed])
+    if end.from_outside:
+        _say(
+            [
+                f"{end.from_outside} failed from outside ({', '.join(FROM_OUTSIDE)}): once the cause is mended, the same command with "
+                "--retry-failed runs them again"
+            ]
+        )
 
 
 def _say(lines: Iterable[str]) -> None:

@@ -1,0 +1,49 @@
+"""`--retry-failed`: what failed from outside is handed out again, once its cause is mended.
+
+The ask stays, and so does the checkpoint: the trial goes on from there, to what it would have given. What its study asked
+since then stays too, asked with the failure known; what it asks from now on sees how the trial ends this time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Reason
+
+FROM_OUTSIDE: Final[tuple[Reason, ...]] = ("timeout", "node_lost", "error", "out_of_memory")
+"""Reasons that another machine, limit or version may do away with; what diverged, or makes no sense, would end so again."""
+
+
+def failed_from_outside(ledger: Ledger, studies: Iterable[str]) -> Iterator[tuple[TrialFolder, Reason]]:
+    """The trials and finals of some studies, and the confirmations, whose records say that they failed from outside."""
+    searched = (folder for study in studies for folder in (*ledger.trials(study), *ledger.finals(study)))
+    for folder in chain(searched, ledger.confirmations()):
+        record = folder.record()
+        if record is not None and record.status == "failed" and record.reason in FROM_OUTSIDE:
+            yield folder, record.reason
+
+
+def hand_out_again(ledger: Ledger, studies: Iterable[str]) -> list[str]:
+    """Moves the records of `failed_from_outside` to `superseded/retried/`, with the failures before them; a sentence for each."""
+    said = []
+    for folder, reason in list(failed_from_outside(ledger, studies)):
+        name = folder.path.relative_to(ledger.path)
+        place = _free(ledger.path / "superseded" / "retried" / name)
+        place.mkdir(parents=True)
+        for file in ("failures.jsonl", "record.json"):  # the record last: until then the trial counts as failed
+            if (folder.path / file).exists():
+                (folder.path / file).rename(place / file)
+        said.append(f"{name.as_posix()}: failed by {reason}; runs again, its record is {place / 'record.json'}")
+    return said
+
+
+def _free(place: Path) -> Path:
+    """`place`, or where that is taken the first free one with a number behind its name."""
+    free, number = place, 1
+    while free.exists():
+        free, number = place.with_name(f"{place.name}-{number}"), number + 1
+    return free

@@ -1,0 +1,117 @@
+"""What failed from outside runs again when told to, and nothing else does."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from studies import asks_of, finish
+
+from agsgtl.reporting.ledger import Ledger, TrialFolder
+from agsgtl.reporting.record import Reason
+from agsgtl.trial import failed_record
+from agsgtl.tuning.experiment import Experiment, load_experiment
+from agsgtl.tuning.jobs import Job, JobQueue
+from agsgtl.tuning.retry import FROM_OUTSIDE, failed_from_outside, hand_out_again
+from agsgtl.tuning.searcher import LedgerSearcher
+from agsgtl.tuning.study import StudyName
+from agsgtl.tuning.sweep import Orders, print_end, sweep
+from experiments import SPACE, write_experiment
+
+STUDY = StudyName("agsgtl", "tiny", 3)
+
+
+def experiment_of(folder: Path, trials: int = 4) -> Experiment:
+    changes = {"search__trials": trials, "search__seeds": [0], "search__finalists": 1, "search__final_seeds": [7]}
+    return load_experiment(write_experiment(folder, {"agsgtl": SPACE}, **changes, confirm__methods=["lda", "agsgtl"]))
+
+
+def fail(queue: JobQueue, job: Job, reason: Reason) -> None:
+    """Ends a job as a worker would that tried it twice in vain."""
+    folder = TrialFolder(queue.ledger.path / job.folder)
+    folder.start_attempt().append_failure(reason, "the first time")
+    folder.write_record(failed_record(folder.ask(), reason, "made up"))
+    queue.done(job)
+
+
+def run(queue: JobQueue, failing: dict[str, Reason]) -> list[str]:
+    """Ends all jobs, those with a key of `failing` in their folder's name by its reason; the folders of the trials among them."""
+    ran = []
+    while job := queue.next():
+        reason = next((reason for part, reason in failing.items() if part in job.folder), None)
+        if job.kind == "source_model":
+            finish(queue, job, {})
+            continue
+        ran.append(job.folder)
+        if reason:
+            fail(queue, job, reason)
+        else:
+            finish(queue, job, {})
+    assert queue.is_finished
+    return ran
+
+
+@pytest.mark.parametrize("reason", FROM_OUTSIDE)
+def test_a_trial_a_final_and_a_confirmation_run_again_and_nothing_else(tmp_path: Path, reason: Reason) -> None:
+    experiment, ledger = experiment_of(tmp_path), Ledger(tmp_path / "results")
+    ran = run(JobQueue(experiment, ledger, 2), {"trials/1": reason, "/finals/": reason, "lda/tiny/3/50": reason})
+    failed = {name for name in ran if name.endswith(("trials/1", "finals/0", "lda/tiny/3/50"))}
+    assert len(failed) == 3
+    before, asked = {folder: TrialFolder(ledger.path / folder).record() for folder in ran}, asks_of(ledger, STUDY)
+    assert run(JobQueue(experiment, ledger, 2), {}) == []  # without being told
+    assert len(hand_out_again(ledger, [str(STUDY)])) == 3
+    assert set(run(JobQueue(experiment, ledger, 2), {})) == failed
+    assert asks_of(ledger, STUDY) == asked
+    assert all(TrialFolder(ledger.path / name).record() == before[name] for name in set(ran) - failed)
+    assert not list(failed_from_outside(ledger, [str(STUDY)]))
+    for name in failed:
+        moved = TrialFolder(ledger.path / "superseded/retried" / name)
+        assert (moved.record(), len(moved.failures())) == (before[name], 1)
+        assert TrialFolder(ledger.path / name).failures() == []  # so that each retry is allowed anew
+
+
+def test_a_search_goes_on_from_what_a_trial_gave_at_last(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "results")
+    run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/0": "timeout"})
+    hand_out_again(ledger, [str(STUDY)])
+    run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/0": "timeout"})
+    hand_out_again(ledger, [str(STUDY)])
+    assert sorted(path.name for path in (ledger.path / "superseded/retried" / str(STUDY) / "trials").iterdir()) == [
+        "0",
+        "0-1",
+    ]
+    queue = JobQueue(experiment_of(tmp_path, trials=8), ledger, 2)
+    run(queue, {})
+    (study,) = queue.studies
+    assert study.optuna.trials[0].state.name == "COMPLETE"
+    assert len(study.outcomes) == 8
+
+
+@pytest.mark.parametrize("reason", ["diverged", "bad_input"])
+def test_what_would_end_so_again_stays(tmp_path: Path, reason: Reason) -> None:
+    ledger = Ledger(tmp_path / "results")
+    run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/1": reason})
+    assert hand_out_again(ledger, [str(STUDY)]) == []
+
+
+def test_a_sweep_names_the_option_where_it_helps_and_obeys_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing: dict[str, Reason] = {"lda/tiny/3/50": "timeout"}
+
+    def run_jobs(searcher: LedgerSearcher, *rest: object) -> None:
+        run(searcher.queue, failing)
+
+    monkeypatch.setattr("agsgtl.tuning.sweep.ray_session", lambda address: nullcontext())
+    monkeypatch.setattr("agsgtl.tuning.sweep.cluster_slots", lambda resources: 2)
+    monkeypatch.setattr("agsgtl.tuning.sweep.run_jobs", run_jobs)
+    monkeypatch.setattr("agsgtl.tuning.sweep.score_records", lambda *arguments: 0)
+    experiment = Path(experiment_of(tmp_path).origin)
+    print_end(sweep(experiment, tmp_path / "results"))
+    assert "the same command with --retry-failed runs them again" in capsys.readouterr().err.splitlines()[-1]
+    failing.clear()
+    print_end(sweep(experiment, tmp_path / "results", Orders(retry_failed=True)))
+    said = capsys.readouterr().err
+    assert "confirm/lda/tiny/3/50: failed by timeout; runs again" in said
+    assert "with --retry-failed" not in said
