@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from agsgtl.durable import NotWritable, exclusively, replace_bytes
 from agsgtl.errors import UserError
@@ -36,6 +37,11 @@ class Holder:
     heartbeat: float
     released: bool = False
 
+    @property
+    def driver(self) -> tuple[str, int, str]:
+        """Which process it is, of all that ever were."""
+        return self.host, self.process, self.process_start
+
     def is_alive(self) -> bool:
         """Whether this driver may still be at work."""
         if self.released:
@@ -51,13 +57,14 @@ class Lease:
     def __init__(self, path: Path, number: int) -> None:
         self.path, self.number = path, number
         self.is_lost = False
+        self._driver = (socket.gethostname(), os.getpid(), _process_start(os.getpid()))
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def require(self) -> None:
         """Raises UserError where another driver has taken over."""
         holder = _read(self.path)
-        if holder is not None and holder.lease != self.number:
+        if self._is_anothers(holder):
             self.is_lost = True
             raise UserError(
                 f"{self.path.parent}: a driver on host {holder.host}, process {holder.process}, has taken this sweep over; this one stops"
@@ -85,20 +92,16 @@ class Lease:
         """Writes the lease unless another driver has it: under the guard, so that none can take it in between."""
         with exclusively(_guard(self.path)):
             holder = _read(self.path)
-            self.is_lost = holder is not None and holder.lease != self.number
+            self.is_lost = self._is_anothers(holder)
             if not self.is_lost:
                 self._write(released)
 
+    def _is_anothers(self, holder: Holder | None) -> TypeGuard[Holder]:
+        """Whether another driver has it: one that starts after somebody deleted the file has the same number."""
+        return holder is not None and (holder.lease, *holder.driver) != (self.number, *self._driver)
+
     def _write(self, released: bool = False) -> None:
-        holder = Holder(
-            self.number,
-            socket.gethostname(),
-            os.getpid(),
-            _process_start(os.getpid()),
-            _boot_id(),
-            time.time(),
-            released,
-        )
+        holder = Holder(self.number, *self._driver, _boot_id(), time.time(), released)
         replace_bytes(self.path, json.dumps(asdict(holder)).encode())
 
 

@@ -80,6 +80,17 @@ def test_take_over_stops_the_other(ledger: Ledger) -> None:
             first.require()
 
 
+@pytest.mark.parametrize("other", [{"host": "elsewhere"}, {"process": 1}, {"process_start": "another"}])
+def test_a_driver_of_the_same_number_is_another_one(ledger: Ledger, other: dict[str, object]) -> None:
+    with only_driver(ledger) as first:
+        first.require()
+        (ledger.path / "driver.lock").unlink()  # by hand: the next driver counts from 1 again
+        write(ledger, holder(**other))
+        with pytest.raises(UserError, match="has taken this sweep over"):
+            first.require()
+    assert json.loads((ledger.path / "driver.lock").read_text())["released"] is False
+
+
 def test_a_lost_lease_is_not_released_for_its_new_holder(ledger: Ledger) -> None:
     with only_driver(ledger):
         write(ledger, holder(lease=7))
