@@ -43,8 +43,8 @@ class StopRequest:
             os._exit(INTERRUPTED)
         self.is_set = True
         self.on_stop()
+        replace_bytes(self.file, b"")  # first: a terminal that has gone takes no print, and workers learn of it here
         print("stopping: running trials save their checkpoints; once more to stop at once", file=sys.stderr, flush=True)
-        replace_bytes(self.file, b"")
 
     def listen(self) -> None:
         """Takes the signals; again before each job, since Tune takes SIGUSR1 for itself when it starts."""
