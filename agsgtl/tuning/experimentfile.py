@@ -14,6 +14,9 @@ from agsgtl.tuning.samplers import MULTI_OBJECTIVE, SamplerName
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+_SINGLE_RUNS = "runs"
+"""Where `agsgtl run` keeps its trials, beside the experiments."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
@@ -150,7 +153,7 @@ class ExperimentFile(_Part):
             raise ValueError(
                 f"name must be letters, digits, '.', '_' and '-', since it names a folder; got '{self.name}'"
             )
-        if self.name in OWN_FOLDERS:
+        if self.name in {*OWN_FOLDERS, _SINGLE_RUNS}:
             raise ValueError(f"name '{self.name}' is that of a folder inside of results; choose another one")
         searched = {*self.search.seeds, *(self.search.final_seeds if self.search.finalists else ())}
         shared = sorted(searched & set(self.confirm.seeds)) if self.search.spaces else []

@@ -21,6 +21,7 @@ SAMPLED_K = {"labels.per_class": {"type": "int", "low": 1, "high": 4}}
     [
         ({"name": "a/b"}, "name must be letters"),
         ({"name": "trials"}, "name 'trials' is that of a folder inside of results"),
+        ({"name": "runs"}, "name 'runs' is that of a folder inside of results"),
         ({"confirm__methods": []}, "confirm.methods must name at least one method"),
         ({"confirm__seeds": [1, 41]}, "confirm.seeds must be seeds that no search saw, but [1] are in search.seeds"),
         ({"search__finalists": 2, "confirm__seeds": [3]}, "must be seeds that no search saw, but [3]"),
