@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from agsgtl.config import configure
 from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, pair_of
 from agsgtl.tuning.confirm import score_records
@@ -15,7 +18,7 @@ from agsgtl.yamlfile import read_yaml
 def score_trials(results: Path) -> int:
     """Scores every complete search trial that has no scores yet; how many. Each look is logged before it is taken.
 
-    Trials on a pair that was taken out of the experiment are left as they are.
+    Trials on a pair, and of a k, that was taken out of the experiment are left as they are.
 
     Raises:
         UserError: the folder holds no experiment, a sweep of it is running or unfinished, or the pair's files changed.
@@ -30,6 +33,13 @@ def score_trials(results: Path) -> int:
             f"{results}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first"
         )
     with only_driver(ledger) as lease:
-        listed = [name for name in ledger.studies() if pair_of(name) in content["data"]]
+        listed = [name for name in ledger.studies() if _is_listed(name, content)]
         folders = [folder for name in listed for folder in ledger.trials(name)]
         return score_records(folders, ledger, dict(content.get("pair_files", {})), "evaluate", lease)
+
+
+def _is_listed(study: str, content: Mapping[str, Any]) -> bool:
+    """Whether a study is still of the experiment: its pair, and its k where that is not sampled."""
+    fixed = configure(content.get("trial") or {}, origin="experiment.yaml").labels.per_class
+    counts = (content["search"].get("factors") or {}).get("labels.per_class", [fixed])
+    return pair_of(study) in content["data"] and study.rpartition("/")[2] in {"sampled", *map(str, counts)}

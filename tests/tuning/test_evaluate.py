@@ -77,6 +77,18 @@ def test_trials_on_a_pair_that_was_taken_out_are_left_as_they_are(finished: Ledg
     assert evaluated(finished) == []
 
 
+@pytest.mark.parametrize(
+    ("factors", "scored"), [({}, 2), ({"labels.per_class": [3, 5]}, 2), ({"labels.per_class": [5]}, 0)]
+)
+def test_trials_of_a_label_count_that_was_taken_out_are_left_as_they_are(
+    finished: Ledger, factors: dict[str, list[int]], scored: int
+) -> None:
+    content = yaml.safe_load(finished.experiment_file.read_text())
+    content["search"]["factors"] = factors
+    finished.experiment_file.write_text(yaml.safe_dump(content))
+    assert score_trials(finished.path) == scored == len(evaluated(finished))
+
+
 def test_while_a_search_is_extended_no_trial_is_looked_at(finished: Ledger) -> None:
     content = yaml.safe_load(finished.experiment_file.read_text())
     finished.experiment_file.write_text(yaml.safe_dump({**content, "is_decided": False}))  # as `sweep` says meanwhile
