@@ -37,8 +37,8 @@ class SupervisedTraining(Training):
     """Cross entropy on one or two labelled domains: one step takes the sum of the domains' means.
 
     An epoch has `adapt.target_steps` steps at `adapt.target_learning_rate`, so that a baseline updates its segmenter as
-    often as the adversarial training does. Without domains nothing is trained: that is `source_only`. `seed` draws the
-    views that its steps see.
+    often as the adversarial training does. Without domains nothing is trained, nor computed in windows: that is
+    `source_only`. `seed` draws the views that its steps see.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class SupervisedTraining(Training):
     ) -> None:
         super().__init__(inputs, config.adapt.epochs if domains else 0)
         self.config, self.segmenter, self.domains, self.seed = config, segmenter, domains, seed
+        self.extent = config.adapt.extent if domains else "scene"
         self.averaged = Averaged(segmenter, config.adapt.ema_decay)
         self.optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.adapt.target_learning_rate, fused=True)
 
@@ -76,7 +77,7 @@ class SupervisedTraining(Training):
 
     def target_logits_at(self, pixels: Tensor) -> Tensor:
         """The logits (m, K) at m pixels; with windows, from windows around these."""
-        if self.config.adapt.extent == "scene":
+        if self.extent == "scene":
             return super().target_logits_at(pixels)
         return logits_in_windows(self.config, self.averaged.judged, self.inputs.target_cube, pixels)
 
@@ -86,7 +87,7 @@ class SupervisedTraining(Training):
 
     def source_logits_at(self, pixels: Tensor) -> Tensor:
         """The same of the source scene at m of its pixels; with windows, from windows around these."""
-        if self.config.adapt.extent == "scene":
+        if self.extent == "scene":
             return super().source_logits_at(pixels)
         return logits_in_windows(self.config, self.averaged.judged, self.inputs.source_cube, pixels)
 

@@ -95,6 +95,15 @@ def test_logits_at_pixels_are_the_scenes(name: str, inputs: TrainingInputs) -> N
         torch.testing.assert_close(training.source_logits_at(pixels), whole, rtol=1e-4, atol=1e-5)
 
 
+def test_source_only_is_judged_on_whole_scenes_whatever_the_extent(inputs: TrainingInputs) -> None:
+    training = start("source_only", inputs)
+    with mock.patch("agsgtl.training.baselines.logits_in_windows", side_effect=AssertionError):
+        target = training.target_logits_at(inputs.target_validation.pixels)
+        source = training.source_logits_at(inputs.source_validation.pixels)
+    assert torch.equal(target, at_pixels(training.target_logits(), inputs.target_validation.pixels))
+    assert torch.equal(source, at_pixels(training.source_logits(), inputs.source_validation.pixels))
+
+
 @pytest.mark.parametrize("name", METHODS_THAT_READ_IT)
 def test_selection_on_the_source_computes_no_whole_scene(name: str, inputs: TrainingInputs) -> None:
     training = start(name, inputs)
