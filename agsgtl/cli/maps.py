@@ -144,6 +144,8 @@ def load_predictor(folder: TrialFolder, record: Record, pair: DomainPair, seed: 
     config = configure(record.config, {gate: False for gate in GATES if not _trains(method, gate)}, origin=origin)
     if not discriminator and method != AUTHORS_METHOD and config.attention.discriminator:
         typer.echo(f"no attention map: {file} holds no discriminator of the epoch that was kept", err=True)
+    if config.runtime.precision == "bfloat16":
+        typer.echo("computed in float32; the trial's own class map is of bfloat16: single pixels may differ", err=True)
     return _predictor(config, pair, weights, discriminator, file)
 
 

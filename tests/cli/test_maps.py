@@ -139,6 +139,18 @@ def test_a_trial_that_failed_or_was_pruned_has_no_maps(
         assert not (folder.path / "maps").exists()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_predict_says_where_a_trial_computed_in_another_number_format(
+    tmp_path: Path, pair_file: Path, capsys: pytest.CaptureFixture[str], precision: str
+) -> None:
+    pair, config = load_pair(str(pair_file)), configure(QUICK | {"runtime.precision": precision}, origin="test")
+    folder = TrialFolder(tmp_path / "one")
+    setup = debug_setup(pair, config, "fine_tune", Seeds(labels=0, init=0), "target_validation")
+    run_trial(config, pair, setup, Place(folder))
+    predict(folder.path, pair=str(pair_file))
+    assert ("class map is of bfloat16" in capsys.readouterr().err) == (precision == "bfloat16")
+
+
 def test_the_authors_runs_become_confirmations_with_scores(tmp_path: Path, pair_file: Path) -> None:
     segmenters, discriminators = authors_lists(FAMILIES["shallow"], 8, 3, runs=2)
     files = [
