@@ -84,6 +84,7 @@ def held_to_share(share: float) -> Iterator[None]:
     A reused process would otherwise keep the memory of a trial that was stopped early (ray#23971).
     """
     cap_memory(share)
+    forget_peak()
     try:
         yield
     finally:
@@ -95,6 +96,12 @@ def cap_memory(share: float) -> None:
     if share and (memory := gpu_memory()):
         fraction = min(share, 1.0) - memory.context_mib / memory.total_mib
         torch.cuda.set_per_process_memory_fraction(max(fraction, 0.0))
+
+
+def forget_peak() -> None:
+    """Makes what is measured of GPU memory from here on the next job's, a source model's too, and not that of one before."""
+    if gpu_memory():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def release_memory() -> None:

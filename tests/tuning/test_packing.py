@@ -67,14 +67,17 @@ def test_a_trial_is_measured_once_after_its_first_epochs() -> None:
     assert Measured(lambda: None)(FIRST_EPOCHS) == {}
 
 
-def test_a_process_is_capped_at_its_share_and_gives_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_is_capped_at_its_share_and_measured_anew_and_gives_memory_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     called: list[Any] = []
     monkeypatch.setattr(packing, "gpu_memory", lambda: GpuMemory(0.0, 6_000.0, context_mib=600.0))
     monkeypatch.setattr(packing.torch.cuda, "set_per_process_memory_fraction", called.append)
+    monkeypatch.setattr(packing.torch.cuda, "reset_peak_memory_stats", lambda: called.append("measured anew"))
     monkeypatch.setattr(packing.torch.cuda, "empty_cache", lambda: called.append("emptied"))
     with pytest.raises(RuntimeError), packing.held_to_share(0.5):
         raise RuntimeError("stopped early")
-    assert called == [pytest.approx(0.4), "emptied"]
+    assert called == [pytest.approx(0.4), "measured anew", "emptied"]
 
 
 def test_jobs_are_of_one_kind_across_search_and_confirmation() -> None:
