@@ -33,16 +33,18 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """The tensors and the facts of a file that `save` wrote.
 
     Raises:
-        UserError: the file cannot be read or is no such file.
+        UserError: there is no file, or it is not one of those.
+        OSError: the system refuses to open it just now, which says nothing of what is in it.
     """
     try:
+        path.open("rb").close()  # of whatever the system refuses, safetensors says that there is no file
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             if facts.pop(_CHECKSUM, None) not in (None, _crc32(tensors)):  # None: from before there were any
                 raise ValueError("its numbers are not those that were written")
             return tensors, facts
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: is no checkpoint of ours ({error}); remove it to train again") from None
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,19 @@ def test_an_end_that_a_power_cut_left_as_zeros_is_noticed(tmp_path: Path) -> Non
     file.write_bytes(content[:-400] + bytes(400))
     with pytest.raises(UserError, match=r"last\.safetensors: is no checkpoint of ours \(its numbers are not those"):
         checkpoint.load(file)
+
+
+def test_a_file_that_the_system_does_not_open_just_now_is_not_called_damaged(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "a.safetensors", {"weight": torch.zeros(2)}, {})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            checkpoint.load(tmp_path / "a.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with pytest.raises(UserError, match="is no checkpoint of ours"):
+        checkpoint.load(tmp_path / "missing.safetensors")
 
 
 def test_a_file_from_before_checksums_is_read(tmp_path: Path) -> None:
