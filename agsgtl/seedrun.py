@@ -140,7 +140,7 @@ class SeedRun:
 
 
 def losses_and_score(training: Training, losses: Losses, select: SelectionRule) -> tuple[dict[str, float], float]:
-    """An epoch's losses and its selection score as numbers: the one moment at which the host waits for the device."""
+    """An epoch's losses and its selection score as numbers; what of them is on a device comes to the host in one transfer."""
     logits, judged = judged_by(training, select)
     numbers = [torch.as_tensor(loss, dtype=torch.float64, device=judged.device) for loss in losses.values()]
     *on_this_side, are_finite, last = on_host([*numbers, logits.isfinite().all(), judged])

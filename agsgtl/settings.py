@@ -174,8 +174,10 @@ _TERMS = {
 
 
 class LossSettings(_Group):
-    """The weight of every loss term; 0 switches a term off and spares its cost.
+    """The weight of every loss term; 0 switches a term off and spares what it alone costs.
 
+    With `discriminator_source` at 0 the source passes through the discriminator all the same: its batch norms take their
+    statistics over both domains.
     Where `adversarial` and `unlabelled_adversarial` are both 0, the target learns nothing of the discriminator, whose own
     steps run all the same: their loss is recorded, and `adapt.early_stop: losses` reads it.
     """

@@ -13,7 +13,7 @@ from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 
 Losses = Mapping[str, Tensor | float]
-"""Mean losses by name: scalars that may still be on the device, so that one transfer an epoch brings them to the host."""
+"""Mean losses by name; a method may leave them on the device, and one transfer an epoch then brings them to the host."""
 
 
 class Training(ABC):
