@@ -152,12 +152,21 @@ def build_segmenter(config: Config, bands: int, classes: int, seed: int) -> Segm
         if settings.family == "shallow":
             gate = SpatialAttention((settings.width, 2, 1), gates.floor, gates.ceiling, gates.gradient_through_gate)
             return _xavier(Segmenter(ShallowBody(bands, settings.width), classes, gate))
-        if bands % SPECTRAL_GROUPS:
-            raise UserError(
-                f"model.family depthwise needs a multiple of {SPECTRAL_GROUPS} bands, but the pair has {bands}; "
-                "write `multiple_of_21: pad` or `trim` into the pair's YAML file"
-            )
+        require_bands(settings.family, bands, "the pair")
         return _xavier(Segmenter(DepthwiseBody(bands, settings.width, SPECTRAL_GROUPS), classes, None))
+
+
+def require_bands(family: str, bands: int, pair: str) -> None:
+    """Refuses a network family that cannot take this number of bands.
+
+    Raises:
+        UserError: it cannot; `pair` says whose bands they are.
+    """
+    if family == "depthwise" and bands % SPECTRAL_GROUPS:
+        raise UserError(
+            f"model.family depthwise needs a multiple of {SPECTRAL_GROUPS} bands, but {pair} has {bands}; write "
+            "`multiple_of_21: pad` or `trim` into the pair's YAML file"
+        )
 
 
 def build_discriminator(config: Config, classes: int, seed: int) -> Discriminator:

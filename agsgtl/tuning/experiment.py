@@ -15,6 +15,7 @@ from agsgtl.config import AUTHORS_SETTINGS, Config, Value, configure, describe_e
 from agsgtl.data.labels import draw_labels
 from agsgtl.data.pairing import DomainPair, load_pair
 from agsgtl.errors import UserError
+from agsgtl.models.networks import require_bands
 from agsgtl.reporting.ledger import OWN_FOLDERS
 from agsgtl.reporting.record import READ_TARGET_LABELS
 from agsgtl.training.methods import METHODS, method
@@ -171,6 +172,11 @@ def _check_whole(experiment: Experiment) -> None:
             f"{origin}: a trial computes with runtime.threads {threads}, but resources.cpu gives it "
             f"{file.resources.cpu}; raise resources.cpu"
         )
+    if experiment.protocol.runtime.device == "cuda" and not file.resources.gpu:
+        raise UserError(
+            f"{origin}: trial: runtime.device is cuda, but resources.gpu gives a trial no GPU; say how much of one it gets, as in "
+            "`resources: {gpu: 0.5}`, which sets runtime.device by itself"
+        )
     unsearchable = [name for name, pair in experiment.pairs.items() if pair.tests_on_the_rest]
     if experiment.spaces and unsearchable:
         raise UserError(
@@ -191,14 +197,24 @@ def _check_whole(experiment: Experiment) -> None:
     _check_winners(experiment, cells)
     for name, pair, count in cells:
         config = experiment.base_config(name, count, pair)
-        experiment.pairs[pair].require_reach(config.model.family, origin)
+        _require_network(name, config.model.family, experiment.pairs[pair], origin)
     for name, space in experiment.spaces.items():
         config = configure(
             experiment.base_values(name, None, None), space.centre(), origin=f"{space.origin} in {origin}"
         )
         families = getattr(space.distributions.get("model.family"), "choices", [config.model.family])
         for domains, family in itertools.product(experiment.pairs.values(), families):
-            domains.require_reach(family, f"{space.origin} in {origin}")
+            _require_network(name, family, domains, f"{space.origin} in {origin}")
+
+
+def _require_network(name: str, family: str, pair: DomainPair, where: str) -> None:
+    """Refuses a network family that a pair does not allow, or whose bands it cannot take where the method trains a network."""
+    pair.require_reach(family, where)
+    if "model.family" in METHODS[name].reads:
+        try:
+            require_bands(family, pair.source_cube.shape[2], pair.name)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
 
 
 def _check_winners(experiment: Experiment, cells: Sequence[Cell]) -> None:

@@ -39,6 +39,7 @@ SAMPLED_K = {"labels.per_class": {"type": "int", "low": 1, "high": 4}}
         ({"confirm__methods": ["fine_tun"]}, "'fine_tun' is no method; did you mean 'fine_tune'"),
         ({"confirm__seeds": []}, "confirm.seeds must list different seeds"),
         ({"resources": {"gpu": 1.5}}, "resources.gpu must be a part of one GPU or a whole number"),
+        ({"trial": {"runtime.device": "cuda"}}, "runtime.device is cuda, but resources.gpu gives a trial no GPU"),
         ({"trial": {"runtime.threads": 2}}, "a trial computes with runtime.threads 2, but resources.cpu gives it 1"),
         (
             {"trial": {"labels.validation_per_class": 0}},
@@ -90,9 +91,7 @@ def test_a_class_that_the_authors_split_would_leave_without_test_pixels_is_refus
 
 DEPTHWISE = {"model.family": "depthwise", "model.width": 21, "model.discriminator_width": 21}
 FAMILY = {"type": "categorical", "choices": ["shallow", "depthwise"]}
-
-
-@pytest.mark.parametrize(
+each_use_of_depthwise = pytest.mark.parametrize(
     ("spaces", "changes"),
     [
         ({}, {"trial": DEPTHWISE, "search__spaces": {}, "confirm__methods": ["fine_tune"]}),
@@ -101,10 +100,33 @@ FAMILY = {"type": "categorical", "choices": ["shallow", "depthwise"]}
     ],
     ids=["confirmed", "searched", "sampled"],
 )
+
+
+@each_use_of_depthwise
+def test_bands_that_the_depthwise_network_cannot_take_are_refused_before_any_trial(
+    tmp_path: Path, spaces: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    file = write_experiment(tmp_path, spaces, **changes)
+    with pytest.raises(
+        UserError, match=r"experiment\.yaml: model\.family depthwise needs a multiple of 21 bands, but tiny has 8"
+    ):
+        load_experiment(file)
+    pair = tmp_path / "tiny.yaml"
+    pair.write_text(pair.read_text() + "multiple_of_21: pad\n")
+    assert load_experiment(file)
+
+
+def test_a_method_without_a_network_takes_any_bands(tmp_path: Path) -> None:
+    assert load_experiment(write_experiment(tmp_path, {}, trial=DEPTHWISE, confirm__methods=["lda"]))
+
+
+@each_use_of_depthwise
 def test_a_network_that_looks_farther_than_blocks_keep_is_refused_before_any_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spaces: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     file = write_experiment(tmp_path, spaces, **changes)
+    pair = tmp_path / "tiny.yaml"
+    pair.write_text(pair.read_text() + "multiple_of_21: pad\n")
     load_experiment(file)
     monkeypatch.setattr(
         "agsgtl.tuning.experiment.load_pair", lambda name: replace(load_pair(name), buffer_family="shallow")

@@ -164,11 +164,10 @@ def test_a_changed_meaning_is_named_and_set_aside_only_when_told(
 
 
 def test_failed_trials_and_missing_cells_exit_with_two(tmp_path: Path) -> None:
-    spaces = {"agsgtl": {"adapt.target_learning_rate": {"type": "float", "low": 1.0, "high": 1.0}}}
-    trial = {"loss.target_segmentation": 1e4, "data.normalisation": "none", "adapt.epochs": 3, "pretrain.epochs": 1}
-    experiment = write_experiment(
-        tmp_path, spaces, trial={**trial, "labels.per_class": 3, "runtime.device": "cuda"}, search__trials=1
-    )
+    spaces = {"agsgtl": {"attention.floor": {"type": "float", "low": 0.0, "high": 3.0}}}
+    no_gate = [{"attention.floor": 2.5}]  # above the ceiling
+    changes = {"search__trials": 1, "search__enqueue": no_gate, "confirm__methods": ["lda", "agsgtl"]}
+    experiment = write_experiment(tmp_path, spaces, **changes)
     code, _, said = run(experiment, tmp_path / "results")
     assert code == 2, said
     assert "missing: agsgtl/tiny/3: no trial completed" in said
