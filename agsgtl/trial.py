@@ -240,12 +240,13 @@ def _train(
         if attempt is not None:
             attempt.append_progress(report)
         place.on_report(report)
-        if report["score"] < setup.cutoffs.get(epoch, -math.inf):
+        is_over = all(run.is_finished for run in runs)  # of an early stop too: what trained to its end is complete
+        if not is_over and report["score"] < setup.cutoffs.get(epoch, -math.inf):
             return "pruned", runs
         if place.should_stop():
             last.save(runs, epoch)
             raise Interrupted(f"stopped after epoch {epoch}")
-        if time.monotonic() - started > place.timeout_s and not all(run.is_finished for run in runs):
+        if not is_over and time.monotonic() - started > place.timeout_s:
             raise TimedOut(f"epoch {epoch} of {epochs} ended after the {place.timeout_s:g} s that a trial may take")
         last.save_if_due(runs, epoch)
     last.save(runs, epoch, keeps=True)

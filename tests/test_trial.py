@@ -134,6 +134,17 @@ def test_a_score_below_the_cutoff_prunes_at_that_epoch(tiny_pair: DomainPair, tm
     assert not (tmp_path / "class_map.npy").exists()
 
 
+def test_a_trial_that_stops_early_at_a_rung_is_complete_however_it_scored(tiny_pair: DomainPair) -> None:
+    early = quick_config(
+        adapt__early_stop="losses",
+        adapt__early_stop_patience=2,
+        adapt__early_stop_discriminator_loss=100.0,
+        adapt__early_stop_target_loss=100.0,
+    )
+    record = run_trial(early, tiny_pair, setup_of(tiny_pair, cutoffs={2: 1.1}), Place())
+    assert (record.status, record.outcomes[0].epochs) == ("complete", 2)
+
+
 def test_a_score_at_the_cutoff_goes_on(tiny_pair: DomainPair) -> None:
     scores: list[float] = []
     run_trial(
