@@ -83,6 +83,16 @@ _scalar(
 _scalar("bool", r"true|True|TRUE|false|False|FALSE", "tTfF", {"true": True, "false": False}.__getitem__)
 
 
+def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """A text with a line break that only Unicode knows is quoted with its escapes: PyYAML would read a space."""
+    style = '"' if _UNICODE_BREAKS & set(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_UNICODE_BREAKS = frozenset("\x85\u2028\u2029")
+_CoreSchemaDumper.add_representer(str, _write_text)
+
+
 def parse_yaml(text: str, origin: str) -> Any:
     """The value that `text` spells.
 

@@ -82,6 +82,7 @@ NUMBER_LIKE = st.text(alphabet="0123456789eE+-._xo:infaINF", max_size=18)
 @given(st.dictionaries(NUMBER_LIKE | st.text(), NUMBER_LIKE | st.text() | st.integers() | st.floats(allow_nan=False)))
 @example({"fingerprint": "12345678e1234567", "name": "0815", "1e-3": "1e3"})
 @example({"08": "0129999999999999", "1.": ".5", "on": "2024-11-26", "1_000": "0x1f", "null": " 5"})
+@example({"\x85": "a\u2028b", "\u2029": "\ufeff"})
 @example({"rate": 1e-05, "many": 1e16, "none": None, "yes": True})  # type: ignore[dict-item]
 def test_what_is_written_is_read_as_it_was(content: dict[str, Any]) -> None:
     read = parse_yaml(write_yaml(content), "file.yaml")

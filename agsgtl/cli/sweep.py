@@ -25,7 +25,7 @@ def sweep(
     ] = False,
     retry_failed: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Run again what failed by timeout, lost node, error or out of memory."),
+        typer.Option("--retry-failed", help="Run again what failed, but not what diverged, once the cause is mended."),
     ] = False,
 ) -> int:
     """Search, confirm on fresh seeds, print the table; again: go on, or extend."""

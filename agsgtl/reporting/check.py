@@ -211,8 +211,11 @@ class _Checker:
         self.undecided += sum(len(_NUMBER.findall(aside)) for aside in _ASIDE.findall(part))
         part = _SD_IN_BRACKETS.sub(r" ± \1", _ASIDE.sub("", part))
         intervals, numbers = list(_IN_BRACKETS.finditer(part)), list(_NUMBER.finditer(_IN_BRACKETS.sub("", part)))
-        if heading.column is not None and (whole := _WHOLE.fullmatch(part)):
-            numbers = [whole]
+        if whole := _WHOLE.fullmatch(part):
+            if place.rows and place.columns and place.metrics:
+                numbers = [whole]
+            else:
+                self.undecided += 1  # epochs, trials or seeds, it may be
         is_difference = _DIFFERENCE.search(part) or (part[:1] in ("-", "−") and "kappa" not in place.metrics)
         if heading.kind == "other" or not place.rows or is_difference:
             self.undecided += len(intervals) + len(numbers)

@@ -191,11 +191,20 @@ class ScoresFile(_Document):
     scores: tuple[Scores, ...]
 
 
+_OF_OTHER_VERSIONS: Final[Mapping[str, str]] = {
+    "extra_forbidden": "not known here",
+    "literal_error": "a value that is not known here",
+    "missing": "not there",
+}
+"""How a document that is whole differs from those of this version, by pydantic's kind of error."""
+
+
 def read_document(kind: type[Document], path: Path | str) -> Document:
     """The document in a JSON file.
 
     Raises:
-        OtherVersion: another version wrote it: its schema is a later one, or it has keys that are not known here.
+        OtherVersion: another version wrote it: its schema is a later one, or it has keys or values that are not known here,
+            or lacks one.
         UserError: the file cannot be read, is no JSON, or does not follow the schema.
     """
     try:
@@ -216,11 +225,13 @@ def _refuse_other_version(path: Path | str, error: ValidationError) -> None:
                 f"{path}: was written by a newer agsgtl (schema {item['input']}, this one reads up to {SCHEMA_VERSION}); update "
                 "agsgtl"
             ) from None
-    unknown = [".".join(map(str, item["loc"])) for item in error.errors() if item["type"] == "extra_forbidden"]
-    if unknown:
+    news = [item for item in error.errors() if item["type"] in _OF_OTHER_VERSIONS]
+    if news:
+        named = ", ".join(
+            f"{'.'.join(map(str, item['loc']))} ({_OF_OTHER_VERSIONS[item['type']]})" for item in news[:3]
+        )
         raise OtherVersion(
-            f"{path}: was written by another agsgtl, since this one knows no {', '.join(unknown)} there; go on with the version that "
-            "wrote it, or a newer one"
+            f"{path}: was written by another agsgtl: {named}; go on with the version that wrote it, or a newer one"
         ) from None
 
 

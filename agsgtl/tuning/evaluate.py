@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from agsgtl.config import configure
 from agsgtl.errors import UserError
@@ -13,6 +13,10 @@ from agsgtl.tuning.confirm import score_records
 from agsgtl.tuning.lease import only_driver
 from agsgtl.tuning.resolved import has_decided
 from agsgtl.yamlfile import read_yaml
+
+_UNFINISHED: Final = (
+    "{}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first"
+)
 
 
 def score_trials(results: Path) -> int:
@@ -29,12 +33,12 @@ def score_trials(results: Path) -> int:
     content = read_yaml(ledger.experiment_file)
     unscored = [folder.path for folder in ledger.confirmations() if not folder.scores() and not folder.has_record()]
     if unscored or not has_decided(content):
-        raise UserError(
-            f"{results}: this sweep is not finished; test labels are opened after the decision: run `agsgtl sweep` first"
-        )
+        raise UserError(_UNFINISHED.format(results))
     with only_driver(ledger) as lease:
         listed = [name for name in ledger.studies() if _is_listed(name, content)]
         folders = [folder for name in listed for folder in ledger.trials(name)]
+        if not all(folder.has_record() for folder in folders):  # handed out again since, by --retry-failed
+            raise UserError(_UNFINISHED.format(results))
         return score_records(folders, ledger, dict(content.get("pair_files", {})), "evaluate", lease)
 
 

@@ -19,6 +19,7 @@ from agsgtl.reporting.ledger import Ledger
 from agsgtl.tuning.concurrency import warnings_of
 from agsgtl.tuning.experiment import Experiment
 from agsgtl.tuning.experimentfile import ConfirmSettings, SearchSettings
+from agsgtl.tuning.retry import warnings_of_retries
 from agsgtl.yamlfile import read_yaml, write_yaml
 
 GROWING = (
@@ -152,7 +153,8 @@ def write_experiment(
 ) -> None:
     """Writes the resolved experiment; `cells` are the confirmations that are known by now, all of them where it `is_decided`."""
     content = experiment.file.model_dump(mode="json")
-    content["search"]["warnings"] = [*experiment.warnings, *warnings_of(experiment, concurrency)]
+    warnings = (*experiment.warnings, *warnings_of(experiment, concurrency), *warnings_of_retries(ledger))
+    content["search"]["warnings"] = list(warnings)
     if experiment.file.confirm.winners is not None:
         content["borrowed_seeds"] = sorted(experiment.winners.seeds)
     content |= {

@@ -1,4 +1,4 @@
-"""`--retry-failed`: what failed from outside is handed out again, once its cause is mended.
+"""`--retry-failed`: what failed from outside, by machine, limit or file, is handed out again, once its cause is mended.
 
 The ask stays, and so does the checkpoint: the trial goes on from there, to what it would have given. What its study asked
 since then stays too, asked with the failure known; what it asks from now on sees how the trial ends this time.
@@ -11,18 +11,24 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from agsgtl.errors import OtherVersion, UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Reason
 
-FROM_OUTSIDE: Final[tuple[Reason, ...]] = ("timeout", "node_lost", "error", "out_of_memory")
-"""Reasons that another machine, limit or version may do away with; what diverged, or makes no sense, would end so again."""
+FROM_OUTSIDE: Final[tuple[Reason, ...]] = ("timeout", "node_lost", "error", "out_of_memory", "bad_input")
+"""Reasons that another machine, limit, file or version may do away with; what diverged would end so again."""
 
 
 def failed_from_outside(ledger: Ledger, studies: Iterable[str]) -> Iterator[tuple[TrialFolder, Reason]]:
     """The trials and finals of some studies, and the confirmations, whose records say that they failed from outside."""
     searched = (folder for study in studies for folder in (*ledger.trials(study), *ledger.finals(study)))
     for folder in chain(searched, ledger.confirmations()):
-        record = folder.record()
+        try:
+            record = folder.record()
+        except OtherVersion:
+            raise
+        except UserError:
+            continue  # torn: the queue sets it aside, and the trial runs again by that
         if record is not None and record.status == "failed" and record.reason in FROM_OUTSIDE:
             yield folder, record.reason
 
@@ -39,6 +45,16 @@ def hand_out_again(ledger: Ledger, studies: Iterable[str]) -> list[str]:
                 (folder.path / file).rename(place / file)
         said.append(f"{name.as_posix()}: failed by {reason}; runs again, its record is {place / 'record.json'}")
     return said
+
+
+def warnings_of_retries(ledger: Ledger) -> tuple[str, ...]:
+    """What tables say of a search of which some trials ran again: one sentence, or nothing."""
+    trials = {record.parent for record in (ledger.path / "superseded" / "retried").glob("**/trials/*/record.json")}
+    if not trials:
+        return ()
+    return (
+        f"search trials that had failed and ran again, after later ones were asked (--retry-failed): {len(trials)}",
+    )
 
 
 def _free(place: Path) -> Path:

@@ -83,13 +83,12 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
         concurrency = remembered_concurrency(experiment, ledger, orders.may_set_aside)
         names = [str(name) for name in study_names(experiment)]
         require_warm_start(experiment.warm_start, ledger, names, experiment.file.search.trials)
-        if orders.retry_failed:
-            lease.require()
-            _say(hand_out_again(ledger, names))
         for pair in experiment.pairs.values():
             _say(unpack_pair(pair, ledger.path))
         end = SweepEnd(ledger)
         lease.require()  # unpacking took its time, and a queue moves folders
+        if orders.retry_failed:
+            _say(hand_out_again(ledger, names))
         queue = JobQueue(experiment, ledger, concurrency, lease.number) if concurrency else None
         _say(queue.take_notices() if queue else [])
         if queue is None or not queue.is_finished:

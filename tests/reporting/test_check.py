@@ -241,3 +241,14 @@ def test_a_result_is_known_however_a_paper_prints_it(tmp_path: Path, cell: str) 
         paper.write_text(f"Macro F1\n\nmethod & {PAIR} & average \\\\\nagsgtl & {text} & – \\\\\n")
         found = check_paper([tmp_path / "demo"], paper)
         assert (len(found.findings), found.compared, found.undecided) == (findings, 1, 0)
+
+
+def test_whole_numbers_of_rows_that_are_no_metric_are_left_to_the_reader(tmp_path: Path) -> None:
+    write_confirm(tmp_path / "demo", "agsgtl", {41: 0.8, 50: 0.9})
+    write_confirm(tmp_path / "demo", "lda", {41: 0.5, 50: 0.6})
+    paper = tmp_path / "paper.md"
+    paper.write_text(
+        f"Macro F1, {PAIR}\n\n| | lda | agsgtl |\n|---|---|---|\n| Epochs | 0 | 40 |\n| Macro F1 | 55 | 85 |\n"
+    )
+    found = check_paper([tmp_path / "demo"], paper)
+    assert (found.findings, found.compared, found.undecided) == ((), 2, 2)

@@ -225,7 +225,11 @@ def test_a_confirmation_that_answers_another_ask_is_set_aside_with_its_scores(qu
     [
         ({"schema_version": 2}, r"newer agsgtl \(schema 2, this one reads up to 1\)"),
         ({"schema_version": 2, "since": 1, "status": "paused"}, r"newer agsgtl \(schema 2, "),
-        ({"since": 1}, "another agsgtl, since this one knows no since there; go on with the version that wrote it"),
+        (
+            {"since": 1},
+            r"by another agsgtl: since \(not known here\); go on with the version that wrote it, or a newer one",
+        ),
+        ({"select": "target_margin"}, r"by another agsgtl: select \(a value that is not known here\); go on"),
     ],
 )
 def test_what_another_version_wrote_is_refused_and_stays(

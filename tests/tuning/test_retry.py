@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 from studies import asks_of, finish
 
+from agsgtl.errors import UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Reason
 from agsgtl.trial import failed_record
+from agsgtl.tuning.evaluate import score_trials
 from agsgtl.tuning.experiment import Experiment, load_experiment
 from agsgtl.tuning.jobs import Job, JobQueue
+from agsgtl.tuning.resolved import write_experiment as write_stored
 from agsgtl.tuning.retry import FROM_OUTSIDE, failed_from_outside, hand_out_again
 from agsgtl.tuning.searcher import LedgerSearcher
 from agsgtl.tuning.study import StudyName
 from agsgtl.tuning.sweep import Orders, print_end, sweep
+from agsgtl.yamlfile import read_yaml
 from experiments import SPACE, write_experiment
 
 STUDY = StudyName("agsgtl", "tiny", 3)
@@ -88,11 +92,41 @@ def test_a_search_goes_on_from_what_a_trial_gave_at_last(tmp_path: Path) -> None
     assert len(study.outcomes) == 8
 
 
-@pytest.mark.parametrize("reason", ["diverged", "bad_input"])
-def test_what_would_end_so_again_stays(tmp_path: Path, reason: Reason) -> None:
+def test_what_would_end_so_again_stays(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "results")
-    run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/1": reason})
+    run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/1": "diverged"})
     assert hand_out_again(ledger, [str(STUDY)]) == []
+
+
+def test_a_torn_record_is_left_to_the_queue_which_runs_its_trial_again_by_itself(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "results")
+    run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/1": "timeout"})
+    (ledger.path / str(STUDY) / "trials/2/record.json").write_text('{"schema')
+    assert len(hand_out_again(ledger, [str(STUDY)])) == 1
+    assert sorted(name[-1] for name in run(JobQueue(experiment_of(tmp_path), ledger, 2), {})) == ["1", "2"]
+
+
+def test_tables_are_told_that_trials_of_a_search_ran_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "results")
+    run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/1": "timeout", "lda/tiny/3/50": "timeout"})
+    write_stored(experiment_of(tmp_path), ledger, 2, 1, cells=[])
+    before = read_yaml(ledger.experiment_file)["search"]["warnings"]
+    hand_out_again(ledger, [str(STUDY)])
+    write_stored(experiment_of(tmp_path), ledger, 2, 1, cells=[])
+    said = read_yaml(ledger.experiment_file)["search"]["warnings"]
+    assert said[:-1] == before
+    assert said[-1].endswith("ran again, after later ones were asked (--retry-failed): 1")
+
+
+def test_test_labels_stay_closed_while_a_trial_that_is_run_again_has_no_record(tmp_path: Path) -> None:
+    experiment, ledger = experiment_of(tmp_path), Ledger(tmp_path / "results")
+    run(JobQueue(experiment, ledger, 2), {"trials/1": "timeout"})
+    write_stored(experiment, ledger, 2, 1, cells=[], is_decided=True)
+    for folder in ledger.confirmations():
+        folder.write_scores(())
+    hand_out_again(ledger, [str(STUDY)])
+    with pytest.raises(UserError, match="this sweep is not finished"):
+        score_trials(ledger.path)
 
 
 def test_a_sweep_names_the_option_where_it_helps_and_obeys_it(
