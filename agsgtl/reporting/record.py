@@ -192,9 +192,9 @@ class ScoresFile(_Document):
 
 
 _OF_OTHER_VERSIONS: Final[Mapping[str, str]] = {
-    "extra_forbidden": "not known here",
-    "literal_error": "a value that is not known here",
-    "missing": "not there",
+    "extra_forbidden": "is not known here",
+    "literal_error": "has a value that is not known here",
+    "missing": "is not there",
 }
 """How a document that is whole differs from those of this version, by pydantic's kind of error."""
 
@@ -213,11 +213,11 @@ def read_document(kind: type[Document], path: Path | str) -> Document:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        _refuse_other_version(path, error)
+        _refuse_other_version(kind, path, error)
         raise UserError(f"{path}: is no {kind.__name__} of this version: {describe_errors(error)[0]}") from None
 
 
-def _refuse_other_version(path: Path | str, error: ValidationError) -> None:
+def _refuse_other_version(kind: type[BaseModel], path: Path | str, error: ValidationError) -> None:
     """Raises OtherVersion for a document that was not torn by a crash, but written with a schema that this version lacks."""
     for item in error.errors():
         if item["loc"][-1:] == ("schema_version",) and item["type"] == "less_than_equal":
@@ -227,11 +227,10 @@ def _refuse_other_version(path: Path | str, error: ValidationError) -> None:
             ) from None
     news = [item for item in error.errors() if item["type"] in _OF_OTHER_VERSIONS]
     if news:
-        named = ", ".join(
-            f"{'.'.join(map(str, item['loc']))} ({_OF_OTHER_VERSIONS[item['type']]})" for item in news[:3]
-        )
+        named = ", ".join(f"{'.'.join(map(str, item['loc']))} {_OF_OTHER_VERSIONS[item['type']]}" for item in news[:3])
         raise OtherVersion(
-            f"{path}: was written by another agsgtl: {named}; go on with the version that wrote it, or a newer one"
+            f"{path}: is no {kind.__name__} of this version: {named}; another agsgtl wrote it, or it was changed by hand: go on with "
+            "the version that wrote it, or a newer one"
         ) from None
 
 

@@ -227,9 +227,9 @@ def test_a_confirmation_that_answers_another_ask_is_set_aside_with_its_scores(qu
         ({"schema_version": 2, "since": 1, "status": "paused"}, r"newer agsgtl \(schema 2, "),
         (
             {"since": 1},
-            r"by another agsgtl: since \(not known here\); go on with the version that wrote it, or a newer one",
+            "of this version: since is not known here; another agsgtl wrote it, or it was changed by hand: go on with the version",
         ),
-        ({"select": "target_margin"}, r"by another agsgtl: select \(a value that is not known here\); go on"),
+        ({"select": "target_margin"}, "of this version: select has a value that is not known here; another agsgtl"),
     ],
 )
 def test_what_another_version_wrote_is_refused_and_stays(
