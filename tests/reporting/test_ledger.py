@@ -75,7 +75,9 @@ def test_a_torn_document_beside_one_of_another_version_stays_too(tmp_path: Path)
     folder = TrialFolder(tmp_path)
     (tmp_path / "ask.json").write_text('{"identity": ')
     (tmp_path / "scores.json").write_text('{"scores": [], "since": 1}')
-    with pytest.raises(OtherVersion, match=r"scores\.json: is no ScoresFile of this version: since is not known here; another agsgtl"):
+    with pytest.raises(
+        OtherVersion, match=r"scores\.json: is no ScoresFile of this version: since is not known here; another agsgtl"
+    ):
         folder.mend()
     (tmp_path / "scores.json").unlink()
     assert [said.partition(":")[0] for said in folder.mend()] == [str(tmp_path / "ask.json")]
