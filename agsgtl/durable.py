@@ -88,13 +88,18 @@ def replace_bytes(path: Path, content: bytes, sync: bool = True) -> None:
     replace(path, write, sync)
 
 
+def free_name(place: Path) -> Path:
+    """`place`, or where that is taken the first free one with a number behind its name."""
+    free, number = place, 1
+    while free.exists():
+        free, number = place.with_name(f"{place.name}-{number}"), number + 1
+    return free
+
+
 def move_folder(folder: Path, place: Path) -> None:
     """Moves a folder to `place`, whose earlier content, if any, gets a number behind its name."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    free = place
-    while free.exists():
-        free, number = place.with_name(f"{place.name}-{number}"), number + 1
+    free = free_name(place)
     folder.rename(free)
     _sync_folder(free.parent)
 
@@ -129,9 +134,7 @@ def sync(path: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Renames a file that cannot be read to `<name>.damaged`, numbered where that is taken; where it lies now."""
-    place, number = path.with_name(f"{path.name}.damaged"), 1
-    while place.exists():
-        place, number = path.with_name(f"{path.name}.damaged-{number}"), number + 1
+    place = free_name(path.with_name(f"{path.name}.damaged"))
     path.rename(place)
     return place
 

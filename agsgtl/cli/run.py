@@ -16,7 +16,7 @@ from rich.live import Live
 
 from agsgtl.config import AUTHORS_SETTINGS, configure, parse_overrides
 from agsgtl.errors import UserError, did_you_mean
-from agsgtl.reporting.ledger import TrialFolder
+from agsgtl.reporting.ledger import SINGLE_RUNS, TrialFolder
 from agsgtl.reporting.record import SELECTION_RULES, Record
 from agsgtl.seeds import Seeds
 
@@ -51,7 +51,7 @@ def run(
     config = configure(authors, overrides, origin="--set")
     if unread := [path for path in overrides if path not in reads]:
         print(f"--set: {method} does not read {', '.join(unread)}, which changes nothing here", file=sys.stderr)
-    folder = TrialFolder(out or _free_folder(Path("results/runs")))
+    folder = TrialFolder(out or _free_folder(Path("results") / SINGLE_RUNS))
     if folder.has_record():
         raise UserError(f"--out {folder.path}: holds a finished trial already; choose another folder")
     seeds = Seeds(labels=seed, init=seed if init_seed is None else init_seed)

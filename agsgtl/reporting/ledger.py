@@ -292,6 +292,9 @@ def pair_of(study: str) -> str:
 
 _FOLDERS = {"final": "finals"}
 
+SINGLE_RUNS = "runs"
+"""Where `agsgtl run` keeps its trials, beside the experiments."""
+
 OWN_FOLDERS = frozenset(
     [
         "confirm",

@@ -7,15 +7,12 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agsgtl.reporting.ledger import OWN_FOLDERS
+from agsgtl.reporting.ledger import OWN_FOLDERS, SINGLE_RUNS
 from agsgtl.reporting.record import Reason, SelectionRule
 from agsgtl.tuning.rungs import Rungs
 from agsgtl.tuning.samplers import MULTI_OBJECTIVE, SamplerName
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-_SINGLE_RUNS = "runs"
-"""Where `agsgtl run` keeps its trials, beside the experiments."""
 
 
 class _Part(BaseModel):
@@ -153,7 +150,7 @@ class ExperimentFile(_Part):
             raise ValueError(
                 f"name must be letters, digits, '.', '_' and '-', since it names a folder; got '{self.name}'"
             )
-        if self.name in {*OWN_FOLDERS, _SINGLE_RUNS}:
+        if self.name in {*OWN_FOLDERS, SINGLE_RUNS}:
             raise ValueError(f"name '{self.name}' is that of a folder inside of results; choose another one")
         searched = {*self.search.seeds, *(self.search.final_seeds if self.search.finalists else ())}
         shared = sorted(searched & set(self.confirm.seeds)) if self.search.spaces else []

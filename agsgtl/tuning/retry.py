@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Final
 
+from agsgtl.durable import free_name
 from agsgtl.errors import OtherVersion, UserError
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Reason
@@ -38,7 +38,7 @@ def hand_out_again(ledger: Ledger, studies: Iterable[str]) -> list[str]:
     said = []
     for folder, reason in list(failed_from_outside(ledger, studies)):
         name = folder.path.relative_to(ledger.path)
-        place = _free(ledger.path / "superseded" / "retried" / name)
+        place = free_name(ledger.path / "superseded" / "retried" / name)
         place.mkdir(parents=True)
         for file in ("failures.jsonl", "record.json"):  # the record last: until then the trial counts as failed
             if (folder.path / file).exists():
@@ -55,11 +55,3 @@ def warnings_of_retries(ledger: Ledger) -> tuple[str, ...]:
     return (
         f"search trials that had failed and ran again, after later ones were asked (--retry-failed): {len(trials)}",
     )
-
-
-def _free(place: Path) -> Path:
-    """`place`, or where that is taken the first free one with a number behind its name."""
-    free, number = place, 1
-    while free.exists():
-        free, number = place.with_name(f"{place.name}-{number}"), number + 1
-    return free
