@@ -1,11 +1,13 @@
-"""A 3x3 convolution whose weights' gradient is a matrix product, for processors where PyTorch's own takes half an epoch.
+"""A 3x3 convolution whose weights' gradient is a matrix product, where PyTorch's own takes half an epoch or more.
 
     dL/dW[o, c, dy, dx] = sum over pixels (y, x) of gradient[o, y, x] * maps[c, y + dy, x + dx],  dy and dx from -1 to 1
 
 With a pixel's neighbours to the left and right laid beside it the sum is three products of matrices with a row a pixel, one a
 dy. Those of whichever has fewer channels are laid out: of the maps (dy, dx as they are) or of the gradient (mirrored).
 Without AVX-512, PyTorch's own kernel takes two to three times as long for the first layer of a segmenter, and up to three for
-the others (`python -m benchmarks.convolution`). It is the faster one for small windows, which are left to it.
+the others (`python -m benchmarks.convolution`). It is the faster one for small windows, which are left to it. On a GPU in
+float32, cuDNN's deterministic one takes up to fifteen times as long, and its gradient of the maps goes through Fourier
+transforms that take twenty times as long as the convolution itself, so that gradient is a convolution too.
 """
 
 from __future__ import annotations
@@ -45,13 +47,14 @@ def _is_large(maps: Tensor) -> bool:
 
 
 def _learns_slowly(device: str) -> bool:
-    """On a CPU without AVX-512, other makes than x86 among them, where a gradient is wanted in full precision.
+    """Where a gradient is wanted in full precision: on a GPU, and on a CPU without AVX-512, other makes than x86 among them.
 
     Reduced precision has kernels of its own.
     """
-    if device != "cpu" or _has_avx512():
+    if not torch.is_grad_enabled():
         return False
-    return torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    is_slow = device == "cuda" or (device == "cpu" and not _has_avx512())
+    return is_slow and not torch.is_autocast_enabled(device)
 
 
 @cache
@@ -59,8 +62,30 @@ def _has_avx512() -> bool:
     return "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
+def map_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient (n, C, H, W) of the maps from the result's gradient (n, outputs, H, W) and the weight (outputs, C, 3, 3)."""
+    if gradient.is_cuda:
+        return functional.conv2d(gradient, weight.transpose(0, 1).flip(2, 3), padding=1)
+    return functional.conv_transpose2d(gradient, weight, padding=1)
+
+
 def _products(around: Tensor, centre: Tensor) -> Tensor:
     """(3, 3, A, C): sums over all pixels of (n, A, H, W) at a pixel's neighbour times (n, C, H, W) at the pixel itself."""
+    return _products_by_row(around, centre) if around.is_cuda else _products_by_block(around, centre)
+
+
+def _products_by_row(around: Tensor, centre: Tensor) -> Tensor:
+    """The same by a product an image row and dy, all rows at once, as a GPU wants it."""
+    padded = functional.pad(around.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    beside = padded.unfold(2, 3, 1).permute(0, 1, 2, 4, 3).flatten(3)
+    rows = centre.permute(0, 2, 3, 1)
+    shifted = (beside[:, dy : dy + rows.shape[1]].flatten(0, 1) for dy in range(3))
+    sums = [torch.bmm(neighbours.transpose(1, 2), rows.flatten(0, 1)).sum(dim=0) for neighbours in shifted]
+    return torch.stack(sums).reshape(3, 3, around.shape[1], -1)
+
+
+def _products_by_block(around: Tensor, centre: Tensor) -> Tensor:
+    """The same block by block, as a CPU's cache wants it."""
     channels = around.shape[1]
     sums = around.new_zeros(3, 3 * channels, centre.shape[1])
     for neighbours, pixels in _blocks(around, centre):
@@ -93,7 +118,7 @@ class _ByProduct(torch.autograd.Function):
         (maps, weight), (gradient,) = ctx.saved_tensors, gradients
         of_maps, of_weight, of_bias = ctx.needs_input_grad
         return (
-            functional.conv_transpose2d(gradient, weight, padding=1) if of_maps else None,
+            map_gradient(gradient, weight) if of_maps else None,
             weight_gradient(maps, gradient) if of_weight else None,
             gradient.sum(dim=(0, 2, 3)) if of_bias else None,
         )

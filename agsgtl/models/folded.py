@@ -30,7 +30,7 @@ from agsgtl.models.networks import Body, Discriminator, Segmenter, ShallowBody
 from agsgtl.models.view import AS_IT_LIES, Orientation, View
 
 BLOCK: Final = 4096
-"""Pixels of a block of a gate: a hundred channels of them fit into the cache of a processor's core."""
+"""Pixels of a block of a gate on a CPU: a hundred channels of them fit into the cache of a processor's core."""
 
 
 def features(body: Body, maps: Tensor, seen: View = AS_IT_LIES) -> Tensor:
@@ -71,7 +71,7 @@ def attended(attention: SpatialAttention, maps: Tensor) -> Tensor:
     return maps * gate(attention, maps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Folded:
     """A shallow body's encoder, and the composed weights of all that follows it; good until a weight changes.
 
@@ -129,8 +129,9 @@ def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
         (weight.T, shift[None])
     )  # a shift as one more input that is always 1: spares a pass over the maps
     rows = torch.cat((rows, rows.new_ones(len(rows), 1)), dim=1)
-    # The widest maps of all: block by block, so that they stay in the cache from one layer to the next.
-    rows = second_norm(torch.cat([second(_leaky(block @ matrix)) for block in rows.split(BLOCK)]))
+    # The widest maps of all: block by block, so that they stay in the cache from one layer to the next. A GPU wants them whole.
+    blocks = (rows,) if rows.is_cuda else rows.split(BLOCK)
+    rows = second_norm(torch.cat([second(_leaky(block @ matrix)) for block in blocks]))
     for linear, norm in deeper:
         rows = norm(linear(_leaky(rows)))
     opened = attention.floor + (attention.ceiling - attention.floor) * rows.sigmoid()

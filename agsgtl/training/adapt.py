@@ -26,7 +26,8 @@ from agsgtl.training.extent import Part, SourceParts, logits_in_windows, target_
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import all_target, at_pixels, cross_entropy, entropy, none_target, weighted_sum
 from agsgtl.training.precision import autocast
-from agsgtl.training.training import Training
+from agsgtl.training.steps import Repeated, adam, stepped
+from agsgtl.training.training import Losses, Training
 from agsgtl.training.views import drawn_view
 
 
@@ -59,10 +60,11 @@ class AdversarialTraining(Training):
         target.classifier.requires_grad_(self.settings.train_classifier)
         self.averaged = Averaged(target, self.settings.ema_decay)
         trained = [parameter for parameter in target.parameters() if parameter.requires_grad]
-        self.target_optimizer = torch.optim.Adam(trained, lr=self.settings.target_learning_rate, fused=True)
-        self.discriminator_optimizer = torch.optim.Adam(
-            discriminator.parameters(), lr=self.settings.discriminator_learning_rate, fused=True
-        )
+        self.target_optimizer = adam(trained, self.settings.target_learning_rate)
+        self.discriminator_optimizer = adam(discriminator.parameters(), self.settings.discriminator_learning_rate)
+        device = inputs.target_cube.device
+        self.discriminator_step = Repeated(self._discriminator_step, device)
+        self.target_step = Repeated(self._target_step, device)
         with torch.no_grad(), autocast(config):
             self.source_features = folded.features(source.eval().body, inputs.source_cube)
         self.source_parts = SourceParts(
@@ -74,10 +76,10 @@ class AdversarialTraining(Training):
         self.target_ce: list[float] = []
         self.low_epochs = torch.zeros((), dtype=torch.int64)
 
-    def train_epoch(self, epoch: int) -> dict[str, float]:
+    def train_epoch(self, epoch: int) -> Losses:
         """One epoch: discriminator steps, then target steps; the mean losses L_D and L_T."""
         discriminator_losses, target_losses = self.train_steps(epoch)
-        means = {"discriminator": discriminator_losses.mean().item(), "target": target_losses.mean().item()}
+        means = {"discriminator": discriminator_losses.mean(), "target": target_losses.mean()}
         self.low_epochs = self.low_epochs + 1 if self._is_low(means) else torch.zeros_like(self.low_epochs)
         return means
 
@@ -116,17 +118,23 @@ class AdversarialTraining(Training):
         ):  # the target and its gate in eval mode do not move during these steps
             features = self._gated_features(features)
             patches = folded.patches(self.discriminator, features)
-        return torch.stack(
-            [self._discriminator_step(features, patches, unlabelled) for _ in range(self.settings.discriminator_steps)]
-        )
+        what_they_see = (features, patches, self.source_part, self.source_patches, unlabelled)
+        return torch.stack([self.discriminator_step(*what_they_see) for _ in range(self.settings.discriminator_steps)])
 
-    def _discriminator_step(self, target_features: Tensor, patches: Moments | None, unlabelled: Tensor) -> Tensor:
+    def _discriminator_step(
+        self,
+        target_features: Tensor,
+        target_patches: Moments | None,
+        source_part: Part,
+        source_patches: Moments | None,
+        unlabelled: Tensor,
+    ) -> Tensor:
         """L_D: source pixels are their class, target pixels are class K+1. Target first: batch norms see that order."""
-        labelled, source, weight = self.part.labelled, self.source_part.labelled, self.loss
+        labelled, source, weight = self.part.labelled, source_part.labelled, self.loss
         with autocast(self.config):
             discriminate = folded.composed(self.discriminator)
-            target_logits = self._gated_logits(discriminate(target_features, patches))
-            source_logits = discriminate(self.source_part.maps, self.source_patches)
+            target_logits = self._gated_logits(discriminate(target_features, target_patches))
+            source_logits = discriminate(source_part.maps, source_patches)
         loss = weighted_sum(
             (weight.discriminator_target, lambda: all_target(at_pixels(target_logits, labelled.pixels))),
             (
@@ -135,15 +143,21 @@ class AdversarialTraining(Training):
             ),
             (weight.unlabelled_adversarial, lambda: all_target(at_pixels(target_logits, unlabelled))),
         )
-        return _step(self.discriminator_optimizer, loss)
+        return stepped(self.discriminator_optimizer, loss)
 
     def _train_target(self, unlabelled: Tensor, epoch: int) -> Tensor:
         self.discriminator.eval().requires_grad_(False)
         self._forget_features()
         self.target_ce = []
-        seed, weight = derive_seed(self.seed, "orientation"), self.adversarial_weight(epoch)
-        views = (drawn_view(self.config, seed, epoch, step) for step in range(self.settings.target_steps))
-        return torch.stack([self._target_step(unlabelled, seen, weight) for seen in views])
+        seed, losses = derive_seed(self.seed, "orientation"), []
+        weight = self.inputs.target_cube.new_full((), self.adversarial_weight(epoch)) if self.loss.adversarial else 0.0
+        for step in range(self.settings.target_steps):
+            losses.append(self.target_step(unlabelled, drawn_view(self.config, seed, epoch, step), weight))
+            self._forget_features()
+            self.averaged.update()
+            if self._watches_target_ce():
+                self.target_ce.append(super().target_cross_entropy())
+        return torch.stack(losses)
 
     def adversarial_weight(self, epoch: int) -> float:
         """The weight of the target's adversarial term in an epoch, counted from 1; over all epochs its mean is `loss.adversarial`."""
@@ -151,7 +165,7 @@ class AdversarialTraining(Training):
             return self.loss.adversarial
         return self.loss.adversarial * (2 * (self.epochs - epoch) + 1) / self.epochs
 
-    def _target_step(self, unlabelled: Tensor, seen: View, adversarial: float) -> Tensor:
+    def _target_step(self, unlabelled: Tensor, seen: View, adversarial: Tensor | float) -> Tensor:
         """L_T: the discriminator shall take labelled target pixels for their true class; that term's weight is `adversarial`."""
         labelled, weight = self.part.labelled, self.loss
         self.target.train()
@@ -168,12 +182,7 @@ class AdversarialTraining(Training):
             (weight.entropy, lambda: entropy(self._classified(features, unlabelled))),
             (weight.unlabelled_adversarial, lambda: none_target(at_pixels(judged(), unlabelled))),
         )
-        loss = _step(self.target_optimizer, loss)
-        self._forget_features()
-        self.averaged.update()
-        if self._watches_target_ce():
-            self.target_ce.append(super().target_cross_entropy())
-        return loss
+        return stepped(self.target_optimizer, loss)
 
     def target_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the target in inference, where possible from the features that the next epoch starts from."""
@@ -235,6 +244,8 @@ class AdversarialTraining(Training):
         self.discriminator.load_state_dict(under("discriminator", state))
         load_optimizer_tensors(self.target_optimizer, under("target_optimizer", state))
         load_optimizer_tensors(self.discriminator_optimizer, under("discriminator_optimizer", state))
+        for step in (self.discriminator_step, self.target_step):
+            step.forget()
         self.low_epochs = state["low_epochs"].clone()
         self.averaged.load_state(under("target", state))
         self._forget_features()
@@ -279,16 +290,9 @@ class AdversarialTraining(Training):
     def _watches_target_ce(self) -> bool:
         return self.settings.early_stop == "target_ce" or self.settings.keep == "lowest_target_ce"
 
-    def _is_low(self, means: Mapping[str, float]) -> bool:
+    def _is_low(self, means: Mapping[str, Tensor]) -> bool:
         settings = self.settings
         if settings.early_stop == "losses":
-            discriminator_is_low = means["discriminator"] <= settings.early_stop_discriminator_loss
-            return discriminator_is_low and means["target"] <= settings.early_stop_target_loss
+            discriminator_is_low = means["discriminator"].item() <= settings.early_stop_discriminator_loss
+            return discriminator_is_low and means["target"].item() <= settings.early_stop_target_loss
         return settings.early_stop == "target_ce" and self.target_cross_entropy() < settings.early_stop_target_ce
-
-
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()

@@ -20,7 +20,8 @@ from agsgtl.training.extent import Part, logits_in_windows
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.training.precision import autocast
-from agsgtl.training.training import Training
+from agsgtl.training.steps import Repeated, adam, stepped
+from agsgtl.training.training import Losses, Training
 from agsgtl.training.views import drawn_view
 
 Spectra = NDArray[np.float64]
@@ -48,28 +49,26 @@ class SupervisedTraining(Training):
         self.config, self.segmenter, self.domains, self.seed = config, segmenter, domains, seed
         self.extent = config.adapt.extent if domains else "scene"
         self.averaged = Averaged(segmenter, config.adapt.ema_decay)
-        self.optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.adapt.target_learning_rate, fused=True)
+        self.optimizer = adam(segmenter.parameters(), config.adapt.target_learning_rate)
+        self.step = Repeated(self._step, inputs.target_cube.device)
 
-    def train_epoch(self, epoch: int) -> dict[str, float]:
+    def train_epoch(self, epoch: int) -> Losses:
         """One epoch; the mean of its losses."""
         self.segmenter.train()
-        parts = [domain(epoch) for domain in self.domains]
-        views = (drawn_view(self.config, self.seed, epoch, step) for step in range(self.config.adapt.target_steps))
-        losses = [self._step(parts, seen) for seen in views]
-        return {"segmentation": torch.stack(losses).mean().item()}
+        parts = tuple(domain(epoch) for domain in self.domains)
+        losses = []
+        for step in range(self.config.adapt.target_steps):
+            losses.append(self.step(parts, drawn_view(self.config, self.seed, epoch, step)))
+            self.averaged.update()
+        return {"segmentation": torch.stack(losses).mean()}
 
     def _step(self, parts: Sequence[Part], seen: View) -> Tensor:
-        self.optimizer.zero_grad()
         with autocast(self.config):
             segment = folded.composed(self.segmenter)
             maps = [segment(part.maps, seen=seen) for part in parts]
             logits = [at_pixels(one, part.labelled.pixels) for one, part in zip(maps, parts, strict=True)]
         losses = [cross_entropy(rows, part.labelled.labels) for rows, part in zip(logits, parts, strict=True)]
-        loss = torch.stack(losses).sum()
-        loss.backward()
-        self.optimizer.step()
-        self.averaged.update()
-        return loss.detach()
+        return stepped(self.optimizer, torch.stack(losses).sum())
 
     def target_logits(self) -> Tensor:
         """Logits (1, K, H, W) of the target scene in inference."""
@@ -112,6 +111,7 @@ class SupervisedTraining(Training):
         """Goes on from such a state."""
         self.averaged.load_state(under("segmenter", state))
         load_optimizer_tensors(self.optimizer, under("optimizer", state))
+        self.step.forget()
 
 
 @final

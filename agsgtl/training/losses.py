@@ -42,10 +42,12 @@ def entropy(logits: Tensor) -> Tensor:
     return -(log_probabilities.exp() * log_probabilities).sum(dim=1).mean()
 
 
-def weighted_sum(*terms: tuple[float, Callable[[], Tensor]]) -> Tensor:
+def weighted_sum(*terms: tuple[float | Tensor, Callable[[], Tensor]]) -> Tensor:
     """The sum of weight times term over the terms whose weight is not 0; the others are never computed.
+
+    A weight that changes from step to step is a tensor (), and its term is always computed.
 
     >>> weighted_sum((2.0, lambda: torch.tensor(3.0)), (0.0, lambda: torch.tensor(float("nan"))))
     tensor(6.)
     """
-    return torch.stack([weight * term() for weight, term in terms if weight]).sum()
+    return torch.stack([weight * term() for weight, term in terms if isinstance(weight, Tensor) or weight]).sum()

@@ -21,6 +21,7 @@ from agsgtl.training import TRAINER_VERSION, checkpoint
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.training.precision import autocast
+from agsgtl.training.steps import Repeated, adam, stepped
 
 _SETTINGS_THAT_MATTER = ("model.family", "model.width", "data.normalisation", "pretrain.", "runtime.")
 """The rest of the config never reaches the pre-training; the target's gate has two fixed widths."""
@@ -52,7 +53,7 @@ def pretrain(
         Diverged: a loss is NaN or infinite.
         Interrupted: `should_stop` said so after an epoch; nothing is kept of the epochs before.
     """
-    optimizer = torch.optim.Adam(segmenter.parameters(), lr=config.pretrain.learning_rate, fused=True)
+    optimizer = adam(segmenter.parameters(), config.pretrain.learning_rate)
     best, lowest = checkpoint.snapshot(segmenter), math.inf
     train_losses, validation_losses = [], []
 
@@ -61,16 +62,20 @@ def pretrain(
             logits = at_pixels(folded.logits(segmenter, inputs.source_cube), labelled.pixels)
         return cross_entropy(logits, labelled.labels)
 
-    for epoch in range(1, config.pretrain.epochs + 1):
+    def train() -> Tensor:
         segmenter.train()
-        optimizer.zero_grad()
-        loss = loss_on(inputs.source_train)
-        loss.backward()
-        optimizer.step()
-        train_losses.append(loss.item())
+        return stepped(optimizer, loss_on(inputs.source_train))
+
+    @torch.no_grad()
+    def validate() -> Tensor:
         segmenter.eval()
-        with torch.no_grad():
-            validation_losses.append(loss_on(inputs.source_validation).item())
+        return loss_on(inputs.source_validation)
+
+    both = [Repeated(step, inputs.source_cube.device) for step in (train, validate)]
+    for epoch in range(1, config.pretrain.epochs + 1):
+        train_loss, validation_loss = torch.stack([step() for step in both]).tolist()
+        train_losses.append(train_loss)
+        validation_losses.append(validation_loss)
         if not math.isfinite(train_losses[-1] + validation_losses[-1]):
             raise Diverged(f"pre-training: the loss is not finite in epoch {epoch}; lower pretrain.learning_rate")
         if validation_losses[-1] < lowest:

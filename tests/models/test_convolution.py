@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from agsgtl.models import convolution
-from agsgtl.models.convolution import convolved
+from agsgtl.models.convolution import _products_by_block, _products_by_row, convolved
+
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,25 @@ def test_it_is_the_convolution_with_its_gradients(
     torch.testing.assert_close(gradients(got, *of), gradients(expected, *of))
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (7, 4)])
+def test_row_by_row_the_products_are_those_of_blocks(size: tuple[int, int], count: int) -> None:
+    around = torch.randn(count, 3, *size, dtype=torch.float64)
+    centre = torch.randn(count, 5, *size, dtype=torch.float64)
+    by_row, by_block = (products(around, centre) for products in (_products_by_row, _products_by_block))
+    assert by_row.shape == (3, 3, 3, 5)
+    torch.testing.assert_close(by_row, by_block)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_gradient_of_the_maps_is_pytorchs(device: str) -> None:
+    layer = nn.Conv2d(3, 5, 3, padding=1, device=device).double()
+    maps = torch.randn(1, 3, 6, 7, dtype=torch.float64, device=device, requires_grad=True)
+    got, expected = convolved(layer, maps, layer.weight, layer.bias), layer(maps)
+    assert is_by_product(got)
+    torch.testing.assert_close(gradients(got, maps, layer.weight), gradients(expected, maps, layer.weight))
+
+
 def test_no_gradient_is_made_that_nobody_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = nn.Conv2d(2, 3, 3, padding=1).requires_grad_(False)
     maps = torch.randn(1, 2, 4, 4, requires_grad=True)
@@ -51,7 +72,7 @@ def test_no_gradient_is_made_that_nobody_wants(monkeypatch: pytest.MonkeyPatch) 
     torch.testing.assert_close(gradients(got, maps), gradients(layer(maps), maps))
 
 
-def test_groups_gpus_and_avx512_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_other_devices_and_avx512_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     grouped, plain = nn.Conv2d(4, 4, 3, padding=1, groups=2), nn.Conv2d(4, 4, 3, padding=1)
     maps = torch.randn(1, 4, 5, 6)
     got = convolved(grouped, maps, grouped.weight, grouped.bias)

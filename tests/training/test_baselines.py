@@ -61,7 +61,7 @@ def test_source_and_target_add_their_losses() -> None:
     def first_loss(*parts: Part) -> float:
         domains = [lambda epoch, part=part: part for part in parts]
         segmenter = METHODS["target_only"].start(config, inputs, {}, 0).segmenter
-        return SupervisedTraining(config, inputs, segmenter, domains, seed=0).train_epoch(1)["segmentation"]
+        return float(SupervisedTraining(config, inputs, segmenter, domains, seed=0).train_epoch(1)["segmentation"])
 
     source = Part(inputs.source_cube, inputs.source_train)
     target = Part(inputs.target_cube, inputs.target_train)

@@ -1,5 +1,7 @@
 """The trainer gives the numbers that the authors' code gave, trace by trace, in float64; so does the benchmarks' baseline.
 
+On a GPU too, where there is one.
+
 `AGSGTL_TRACES=DIR pytest tests/training/test_parity.py` replays every trace in DIR instead of the shipped ones.
 """
 
@@ -30,6 +32,7 @@ TOLERANCE = 1e-6  # relative, as method.md sets it
 SHIPPED = Path(__file__).parents[1] / "data" / "traces"
 FOLDER = Path(os.environ.get("AGSGTL_TRACES", SHIPPED))
 TRACES = sorted(FOLDER.glob("*.npz"))
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def test_there_are_traces() -> None:
@@ -51,14 +54,19 @@ class Replay:
     training: AdversarialTraining | NaiveAdversarialTraining
 
 
+@pytest.fixture(scope="module", params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module", params=[AdversarialTraining, NaiveAdversarialTraining])
-def replay(trace: dict[str, NDArray], request: pytest.FixtureRequest) -> Replay:
-    config, inputs = config_of(trace), inputs_of(trace)
-    source = load(build_segmenter(config, inputs.bands, inputs.classes, seed=0), trace, "pretrain/initial")
+def replay(trace: dict[str, NDArray], device: str, request: pytest.FixtureRequest) -> Replay:
+    config, inputs = config_of(trace, device), inputs_of(trace, device)
+    source = load(build_segmenter(config, inputs.bands, inputs.classes, seed=0), trace, "pretrain/initial", device)
     model = pretrain(config, inputs, source)
-    source = load(source, trace, "pretrain/final")  # rounded to float32 in the file: both phases start exact
-    target = load(build_segmenter(config, inputs.bands, inputs.classes, seed=0), trace, "pretrain/final")
-    discriminator = load(build_discriminator(config, inputs.classes, seed=0), trace, "discriminator/initial")
+    source = load(source, trace, "pretrain/final", device)  # rounded to float32 in the file: both phases start exact
+    target = load(build_segmenter(config, inputs.bands, inputs.classes, seed=0), trace, "pretrain/final", device)
+    discriminator = load(build_discriminator(config, inputs.classes, seed=0), trace, "discriminator/initial", device)
     training = request.param(config, inputs, source, target, discriminator, seed=0)
     steps = [training.train_steps(epoch) for epoch in range(1, config.adapt.epochs + 1)]
     losses = [np.array([losses.tolist() for losses in phase]) for phase in zip(*steps, strict=True)]
@@ -90,15 +98,16 @@ def test_final_weights(trace: dict[str, NDArray], replay: Replay, network: str) 
 
 
 def test_logits_and_class_map(trace: dict[str, NDArray], replay: Replay) -> None:
-    logits, expected = replay.training.target_logits()[0].numpy(), trace["target/logits"]
+    logits, expected = replay.training.target_logits()[0].cpu().numpy(), trace["target/logits"]
     assert np.abs(logits - expected).max() / np.abs(expected).max() <= TOLERANCE
     np.testing.assert_array_equal(logits.argmax(axis=0) + 1, trace["target/class_map"])
 
 
-def config_of(trace: dict[str, NDArray]) -> Config:
+def config_of(trace: dict[str, NDArray], device: str = "cpu") -> Config:
     meta = json.loads(str(trace["meta"]))
     width = {"shallow": (16, 32), "depthwise": (42, 42)}[meta["architecture"]]
     settings = {
+        "runtime.device": device,
         "model.family": meta["architecture"],
         "model.width": width[0],
         "model.discriminator_width": width[1],
@@ -115,13 +124,13 @@ def config_of(trace: dict[str, NDArray]) -> Config:
     return configure(settings, origin="the trace")
 
 
-def inputs_of(trace: dict[str, NDArray]) -> TrainingInputs:
+def inputs_of(trace: dict[str, NDArray], device: str = "cpu") -> TrainingInputs:
     cubes = [
-        as_networks_read(np.ascontiguousarray(trace[f"{domain}_cube"], dtype=np.float64))
+        as_networks_read(np.ascontiguousarray(trace[f"{domain}_cube"], dtype=np.float64), device)
         for domain in ("source", "target")
     ]
     labels = {
-        name: LabelledPixels.of(trace[f"{name}_labels"], "cpu")
+        name: LabelledPixels.of(trace[f"{name}_labels"], device)
         for name in ("source_train", "source_val", "target_train")
     }
     return TrainingInputs(
@@ -131,14 +140,14 @@ def inputs_of(trace: dict[str, NDArray]) -> TrainingInputs:
         source_validation=labels["source_val"],
         target_train=labels["target_train"],
         target_validation=labels["target_train"],
-        unlabelled=torch.arange(0),
+        unlabelled=torch.arange(0, device=device),
         classes=json.loads(str(trace["meta"]))["classes"],
     )
 
 
-def load(network: Network, trace: dict[str, NDArray], prefix: str) -> Network:
+def load(network: Network, trace: dict[str, NDArray], prefix: str, device: str = "cpu") -> Network:
     weights = {
         key.removeprefix(f"{prefix}/"): torch.from_numpy(trace[key]) for key in trace if key.startswith(f"{prefix}/")
     }
     network.load_state_dict(from_authors(weights))
-    return network.to(dtype=torch.float64, memory_format=torch.channels_last)
+    return network.to(device, dtype=torch.float64, memory_format=torch.channels_last)
