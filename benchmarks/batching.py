@@ -1,18 +1,19 @@
-"""Two seeds in one process, their networks stacked, against one process a seed: processor seconds of a training step.
+"""Two seeds in one process, their networks stacked, against one process a seed: seconds of a training step.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.batching
+    OMP_NUM_THREADS=1 python -m benchmarks.batching [--device cpu|cuda]
 
 The step is the discriminator's, which an epoch repeats most: both scenes forward, losses at labelled pixels, backward,
 Adam. Stacked in two ways: grouped convolutions (two networks as one of twice the channels) and `torch.func.vmap` over
 stacked weights. Batching has to beat process packing by 1.5 to be worth its code; then two steps stacked would have to cost
-at most 1/1.5 of two steps alone.
+at most 1/1.5 of two steps alone. On a CPU that is processor time; on a GPU, where steps are recorded as the trainer's are, it
+is wall-clock time, and what packing itself gains there (`benchmarks.packed`) comes on top of it.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
 
 import torch
@@ -22,6 +23,9 @@ from torch.nn import functional
 
 from agsgtl.config import configure
 from agsgtl.models.networks import Discriminator, Network, ShallowBody, build_discriminator, placed
+from agsgtl.training.steps import WARM_UP, Repeated, adam, stepped
+from agsgtl.trial import settle_arithmetic
+from benchmarks.epoch import seconds
 
 SEEDS = 2
 CLASSES = 6
@@ -76,80 +80,77 @@ class Interleaved(nn.Module):
         return self.classifier(body.decoder11(self.joined(body.upconv11, decoded, fine)))  # type: ignore[no-any-return]
 
 
-def one_step(seed: int) -> Callable[[], None]:
+def one_step(device: str) -> Callable[[], Tensor]:
     """A training step of one seed alone."""
-    network = placed(_discriminator(seed), "cpu")
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    scenes, pixels, labels = _data(1)
+    network = placed(_discriminator(0), device)
+    optimizer = adam(network.parameters(), 1e-3)
+    scenes, pixels, labels = _data(1, device)
 
-    def step() -> None:
-        optimizer.zero_grad()
-        torch.stack([_loss(network(scene)[0].flatten(1)[:, pixels].T, labels) for scene in scenes]).sum().backward()
-        optimizer.step()
+    def step() -> Tensor:
+        losses = [_loss(network(scene)[0].flatten(1)[:, pixels].T, labels) for scene in scenes]
+        return stepped(optimizer, torch.stack(losses).sum())
 
     return step
 
 
-def grouped_step() -> Callable[[], None]:
+def grouped_step(device: str) -> Callable[[], Tensor]:
     """The same step of all seeds as one network with groups."""
-    network = placed(Interleaved(_discriminator(0), SEEDS), "cpu")
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    scenes, pixels, labels = _data(SEEDS)
+    network = placed(Interleaved(_discriminator(0), SEEDS), device)
+    optimizer = adam(network.parameters(), 1e-3)
+    scenes, pixels, labels = _data(SEEDS, device)
 
-    def step() -> None:
-        optimizer.zero_grad()
+    def step() -> Tensor:
         logits = [network(scene)[0].unflatten(0, (SEEDS, -1)).flatten(2)[:, :, pixels] for scene in scenes]
-        torch.stack([_loss(one.T, labels) for logit in logits for one in logit]).sum().backward()
-        optimizer.step()
+        return stepped(optimizer, torch.stack([_loss(one.T, labels) for logit in logits for one in logit]).sum())
 
     return step
 
 
-def stacked_step() -> Callable[[], None]:
+def stacked_step(device: str) -> Callable[[], Tensor]:
     """The same step of all seeds by `torch.func.vmap` over their stacked weights."""
-    networks = [_discriminator(seed) for seed in range(SEEDS)]
+    networks = [_discriminator(seed).to(device) for seed in range(SEEDS)]
     for network in networks:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.track_running_stats, module.running_mean, module.running_var = False, None, None
                 module.num_batches_tracked = None
     weights, buffers = stack_module_state(networks)
-    optimizer = torch.optim.Adam(list(weights.values()), lr=1e-3, fused=True)
-    scenes, pixels, labels = _data(1)
+    optimizer = adam(weights.values(), 1e-3)
+    scenes, pixels, labels = _data(1, device)
 
     def logits_of(parameters: dict[str, Tensor], state: dict[str, Tensor], scene: Tensor) -> Tensor:
         logits: Tensor = functional_call(networks[0], (parameters, state), (scene,))
         return logits[0].flatten(1)[:, pixels]
 
-    def step() -> None:
-        optimizer.zero_grad()
+    def step() -> Tensor:
         logits = [vmap(logits_of, in_dims=(0, 0, None))(weights, buffers, scene) for scene in scenes]
-        torch.stack([_loss(one.T, labels) for logit in logits for one in logit]).sum().backward()
-        optimizer.step()
+        return stepped(optimizer, torch.stack([_loss(one.T, labels) for logit in logits for one in logit]).sum())
 
     return step
 
 
-def cost_s(step: Callable[[], None]) -> float:
-    """Median processor seconds of a step."""
-    times = []
-    for _ in range(REPEATS + 3):
-        started = time.process_time()
-        step()
-        times.append(time.process_time() - started)
-    return statistics.median(times[3:])
+def cost_s(step: Callable[[], Tensor], device: str) -> float:
+    """Median seconds of a step."""
+    repeated = Repeated(step, torch.device(device))
+    times = [seconds(repeated, device) for _ in range(REPEATS + WARM_UP + 1)]
+    return statistics.median(times[WARM_UP + 1 :])
 
 
 def main() -> int:
     """Prints what stacking gains; exit code 0 whatever it is."""
-    torch.set_num_threads(1)
-    alone = cost_s(one_step(0))
-    print(f"one seed alone: {alone * 1e3:.1f} ms of processor time a step")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    device = parser.parse_args().device
+    settle_arithmetic(configure({"runtime.device": device, "runtime.threads": 1}, origin="batching"))
+    alone = cost_s(one_step(device), device)
+    print(f"one seed alone: {alone * 1e3:.2f} ms a step")
     for name, make in (("grouped convolutions", grouped_step), ("torch.func.vmap", stacked_step)):
-        together = cost_s(make())
+        together = cost_s(make(device), device)
         gain = SEEDS * alone / together
         verdict = "worth it" if gain >= NEEDED else "not worth it"
-        print(f"{SEEDS} seeds by {name}: {together * 1e3:.1f} ms, {gain:.2f} times two processes: {verdict}")
+        print(
+            f"{SEEDS} seeds by {name}: {together * 1e3:.2f} ms, {gain:.2f} times two steps alone: {verdict}", flush=True
+        )
     return 0
 
 
@@ -157,15 +158,15 @@ def _discriminator(seed: int) -> Discriminator:
     return build_discriminator(configure({"attention.discriminator": False}, origin="batching"), CLASSES, seed)
 
 
-def _data(copies: int) -> tuple[list[Tensor], Tensor, Tensor]:
+def _data(copies: int, device: str) -> tuple[list[Tensor], Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     channels, height, width = SHAPE
     scenes = [torch.randn(1, channels * copies, height, width, generator=generator) for _ in range(2)]
     pixels = torch.randperm(height * width, generator=generator)[:PIXELS]
     return (
-        [scene.contiguous(memory_format=torch.channels_last) for scene in scenes],
-        pixels,
-        torch.randint(CLASSES, (PIXELS,), generator=generator),
+        [scene.to(device, memory_format=torch.channels_last) for scene in scenes],
+        pixels.to(device),
+        torch.randint(CLASSES, (PIXELS,), generator=generator).to(device),
     )
 
 

@@ -8,6 +8,7 @@ Each trainer lives in a process of its own, prepared as a user's would be; the n
 that keeps freed memory. Every round runs one epoch (20 discriminator steps, 5 target steps, the authors' settings) of each in
 turn, on the same made-up scene; a ratio is of one round's two times, so a machine that slows down slows both. Time is the
 process's processor time on a CPU (other work on the machine does not count), and wall-clock time between synchronisations on a GPU.
+There the naive trainer runs a second time as PyTorch comes: convolutions in TF32, whichever kernels are fastest.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ from benchmarks.naive import NaiveAdversarialTraining
 
 CLASSES = 6
 SOURCE_PIXELS, TARGET_PIXELS = 2400, 60
-MATRIX = 1024
+WARM_UP_EPOCHS = 2
+"""A GPU records its steps in the first epoch, and once more in the second one, when the target's features have moved."""
+MATRIX = {"cpu": 1024, "cuda": 8192}
+COPIED = {"cpu": 2**26, "cuda": 2**30}
+"""Rows of the matrices, and bytes of the copy, by which a device's two paces are measured: far beyond its caches."""
 TRAINERS: dict[str, tuple[type, str]] = {
     "naive": (NaiveAdversarialTraining, "float32"),
+    "naive, TF32": (NaiveAdversarialTraining, "float32"),
     "exact": (AdversarialTraining, "float32"),
     "bfloat16": (AdversarialTraining, "bfloat16"),
 }
@@ -102,9 +108,18 @@ def timed_epoch(
 
 def matrix_peak(device: str, dtype: torch.dtype) -> float:
     """Operations a second of the best of ten square matrix products: the machine's measured peak."""
-    left, right = (torch.randn(MATRIX, MATRIX, device=device).to(dtype) for _ in range(2))
+    rows = MATRIX[device]
+    left, right = (torch.randn(rows, rows, device=device).to(dtype) for _ in range(2))
     times = [seconds(lambda: left @ right, device) for _ in range(12)]
-    return 2 * MATRIX**3 / min(times[2:])
+    return 2 * rows**3 / min(times[2:])
+
+
+def bandwidth(device: str) -> float:
+    """Bytes a second, read and written, of the best of ten large copies."""
+    one = torch.randn(COPIED[device] // 4, device=device)
+    other = torch.empty_like(one)
+    times = [seconds(lambda: other.copy_(one), device) for _ in range(12)]
+    return 2 * COPIED[device] / min(times[2:])
 
 
 def operations(pixels: int, bands: int) -> float:
@@ -129,19 +144,41 @@ def operations(pixels: int, bands: int) -> float:
     return 2.0 * pixels * (20 * discriminator_step + 5 * target_step + inference)
 
 
+def least_bytes(pixels: int, bands: int, bytes_a_number: int) -> float:
+    """What the same convolutions must move of an epoch's maps: each reads its input once and writes its output once.
+
+    Backwards it reads both for the weights, and both once more (one of them to write) where the input wants a gradient. Norms,
+    ReLUs, poolings, decoders and gates would have to be part of the convolutions to cost nothing more: a lower bound.
+    """
+    f, d = 16, 32
+
+    def first(channels: int, width: int) -> int:
+        return channels + width
+
+    def rest(width: int) -> float:
+        return 2 * width + (width + 2 * width) / 4
+
+    discriminator_step = 2 * (2 * first(f, d) + 3 * rest(d))
+    target_step = 2 * first(bands, f) + 3 * rest(f) + 2 * (first(f, d) + rest(d))
+    inference = first(bands, f) + rest(f)
+    return bytes_a_number * pixels * (20 * discriminator_step + 5 * target_step + inference)
+
+
 def loss_difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """The mean of |a - b| over two loss curves, relative to the mean of |a|."""
     return float(np.abs(one - other).mean() / np.abs(one).mean())
 
 
 def serve(trainer: str, size: tuple[int, int, int], device: str, threads: int, orders: Connection) -> None:
-    """Runs an epoch for each number that comes, and answers with its seconds and losses, until None comes."""
-    prepare = settle_arithmetic if trainer == "naive" else prepare_process  # its memory is as PyTorch leaves it
-    prepare(configure({"runtime.device": device, "runtime.threads": threads}, origin="benchmark"))
+    """Runs an epoch for each number that comes, and answers with its seconds, losses and MiB of a GPU, until None comes."""
+    torch.set_num_threads(threads)
+    if trainer != "naive, TF32":
+        prepare = settle_arithmetic if trainer == "naive" else prepare_process  # its memory is as PyTorch leaves it
+        prepare(configure({"runtime.device": device, "runtime.threads": threads}, origin="benchmark"))
     training = start(trainer, made_up_inputs(size, device), device)
     while (epoch := orders.recv()) is not None:
         taken, losses = timed_epoch(training, epoch, device)
-        orders.send((taken, losses.numpy()))
+        orders.send((taken, losses.numpy(), torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else 0.0))
 
 
 @contextmanager
@@ -170,35 +207,50 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"], help="the lowest one timed")
     arguments = parser.parse_args()
+    device = arguments.device
     trainers = [name for name, (_, precision) in TRAINERS.items() if precision in ("float32", arguments.precision)]
+    if device == "cpu":
+        trainers.remove("naive, TF32")
     torch.set_num_threads(arguments.threads)
     height, width, bands = (int(part) for part in arguments.size.split("x"))
-    device = arguments.device
     times: dict[str, list[float]] = {name: [] for name in trainers}
     curves: dict[str, list[NDArray[np.float32]]] = {name: [] for name in trainers}
+    memory: dict[str, float] = {}
     with served(trainers, (height, width, bands), device, arguments.threads) as lines:
-        for round_number in range(arguments.rounds + 1):
+        for round_number in range(WARM_UP_EPOCHS + arguments.rounds):
             for name, line in lines.items():
                 line.send(round_number + 1)
-                taken, losses = line.recv()
+                taken, losses, memory[name] = line.recv()
                 curves[name].append(losses)
-                if round_number:  # the first epoch warms up
-                    times[name].append(taken)
+                times[name].append(taken)
+    first = {name: sum(taken[:WARM_UP_EPOCHS]) for name, taken in times.items()}
+    times = {name: taken[WARM_UP_EPOCHS:] for name, taken in times.items()}
     ratios = {name: [n / t for n, t in zip(times["naive"], taken, strict=True)] for name, taken in times.items()}
-    work = operations(height * width, bands)
-    print(f"scene {arguments.size}, {device}, {arguments.threads} threads, {arguments.rounds} rounds after a warm-up")
-    print(f"at least {work / 1e9:.0f} x 10^9 operations an epoch\n")
-    print("| trainer | s an epoch, median (range) | times faster than naive, median (range) | share of matrix peak |")
-    print("|---|---|---|---|")
+    work, pace = operations(height * width, bands), bandwidth(device)
+    where = device if device == "cpu" else torch.cuda.get_device_name()
+    print(
+        f"scene {arguments.size}, {where}, {arguments.threads} threads, {arguments.rounds} rounds after {WARM_UP_EPOCHS}"
+    )
+    print(
+        f"at least {work / 1e9:.0f} x 10^9 operations an epoch; a copy moves {pace / 1e9:.0f} x 10^9 bytes a second\n"
+    )
+    print(
+        "| trainer | s an epoch, median (range) | first two epochs, s | times faster than naive, median (range) "
+        "| share of matrix peak | share of bandwidth | GPU memory, MiB |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name in trainers:
         _, precision = TRAINERS[name]
-        share = work / statistics.median(times[name]) / matrix_peak(device, getattr(torch, precision))
-        print(f"| {name} | {spread(times[name], 3)} | {spread(ratios[name], 2)} | {share:.0%} |")
+        dtype = getattr(torch, precision)
+        median, moved = statistics.median(times[name]), least_bytes(height * width, bands, dtype.itemsize)
+        shares = (work / matrix_peak(device, dtype) / median, moved / pace / median)
+        row = (name, spread(times[name], 3), f"{first[name]:.2f}", spread(ratios[name], 2))
+        print("|", *(f"{cell} |" for cell in (*row, *(f"{share:.1%}" for share in shares), f"{memory[name]:.0f}")))
     for name in trainers[1:]:
         difference = loss_difference(np.concatenate(curves["naive"]), np.concatenate(curves[name]))
         print(f"\n{name}: losses differ from the naive one's by {difference:.1e} of their mean")
     for name in reversed(trainers[1:]):
-        print(f"{name}_ratio_median={statistics.median(ratios[name]):.2f}")
+        print(f"{name.replace(', ', '_')}_ratio_median={statistics.median(ratios[name]):.2f}")
 
 
 def spread(values: list[float], digits: int) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
-from functools import cache
 from typing import Any, Final
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -96,13 +96,17 @@ class Repeated:
         recording = torch.cuda.CUDAGraph()
         with torch.cuda.graph(recording, pool=_shared_memory(), capture_error_mode="thread_local"):
             result = self.step(*arguments)
+        _ALIVE.add(recording)
         return recording, result
 
 
-@cache
+_ALIVE: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
+"""All recordings of the process that are still of use."""
+
+
 def _shared_memory() -> Any:
-    """One pool for what all recordings of the process hold while they run: no two run at once, and none reads another's."""
-    return torch.cuda.graph_pool_handle()
+    """The memory of the recordings that are alive, for one more: no two run at once, and none reads what another left there."""
+    return next((recording.pool() for recording in _ALIVE), None)
 
 
 def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:

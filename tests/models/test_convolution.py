@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from agsgtl.models import convolution
-from agsgtl.models.convolution import _products_by_block, _products_by_row, convolved
+from agsgtl.models.convolution import _products_by_block, _products_by_row, _spread, convolved
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -62,6 +62,17 @@ def test_the_gradient_of_the_maps_is_pytorchs(device: str) -> None:
     got, expected = convolved(layer, maps, layer.weight, layer.bias), layer(maps)
     assert is_by_product(got)
     torch.testing.assert_close(gradients(got, maps, layer.weight), gradients(expected, maps, layer.weight))
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_pixels_give_to_their_neighbours_adds_up_to_the_convolution(count: int, has_bias: bool) -> None:
+    layer = nn.Conv2d(8, 2, 3, padding=1, bias=has_bias).double()
+    maps = torch.randn(count, 8, 5, 6, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    got, expected = _spread(maps, layer.weight, layer.bias), layer(maps)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(gradients(got, *layer.parameters()), gradients(expected, *layer.parameters()))
 
 
 def test_no_gradient_is_made_that_nobody_wants(monkeypatch: pytest.MonkeyPatch) -> None:
