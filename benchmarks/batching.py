@@ -6,7 +6,8 @@ The step is the discriminator's, which an epoch repeats most: both scenes forwar
 Adam. Stacked in two ways: grouped convolutions (two networks as one of twice the channels) and `torch.func.vmap` over
 stacked weights. Batching has to beat process packing by 1.5 to be worth its code; then two steps stacked would have to cost
 at most 1/1.5 of two steps alone. On a CPU that is processor time; on a GPU, where steps are recorded as the trainer's are, it
-is wall-clock time, and what packing itself gains there (`benchmarks.packed`) comes on top of it.
+is wall-clock time, what packing itself gains there (`benchmarks.packed`) comes on top of it, and a third way is timed: a stream
+a seed, on which the device runs the seeds' own steps side by side.
 """
 
 from __future__ import annotations
@@ -129,10 +130,23 @@ def stacked_step(device: str) -> Callable[[], Tensor]:
     return step
 
 
+def beside_each_other(device: str) -> Callable[[], Tensor]:
+    """A step of each seed, recorded, on a stream of its own."""
+    streams = [torch.cuda.Stream() for _ in range(SEEDS)]
+    steps = [Repeated(one_step(device), torch.device(device)) for _ in range(SEEDS)]
+
+    def step() -> Tensor:
+        for stream, one in zip(streams, steps, strict=True):
+            with torch.cuda.stream(stream):
+                loss = one()
+        return loss
+
+    return step
+
+
 def cost_s(step: Callable[[], Tensor], device: str) -> float:
     """Median seconds of a step."""
-    repeated = Repeated(step, torch.device(device))
-    times = [seconds(repeated, device) for _ in range(REPEATS + WARM_UP + 1)]
+    times = [seconds(step, device) for _ in range(REPEATS + WARM_UP + 1)]
     return statistics.median(times[WARM_UP + 1 :])
 
 
@@ -142,10 +156,17 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     device = parser.parse_args().device
     settle_arithmetic(configure({"runtime.device": device, "runtime.threads": 1}, origin="batching"))
-    alone = cost_s(one_step(device), device)
+    place = torch.device(device)
+    alone = cost_s(Repeated(one_step(device), place), device)
     print(f"one seed alone: {alone * 1e3:.2f} ms a step")
-    for name, make in (("grouped convolutions", grouped_step), ("torch.func.vmap", stacked_step)):
-        together = cost_s(make(device), device)
+    ways: dict[str, Callable[[], Callable[[], Tensor]]] = {
+        "grouped convolutions": lambda: Repeated(grouped_step(device), place),
+        "torch.func.vmap": lambda: Repeated(stacked_step(device), place),
+    }
+    if device == "cuda":
+        ways["streams"] = lambda: beside_each_other(device)
+    for name, make in ways.items():
+        together = cost_s(make(), device)
         gain = SEEDS * alone / together
         verdict = "worth it" if gain >= NEEDED else "not worth it"
         print(

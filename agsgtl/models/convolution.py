@@ -27,16 +27,22 @@ LEAST_WINDOW: Final = 2000
 """Pixels from which on the product pays where there are several images: of windows of 20 x 20 it took twice as long."""
 
 MANY_TO_FEW: Final = 4
-"""Inputs an output from which on a GPU multiplies first and adds neighbours afterwards; the products take 9 / 4 of the maps' memory."""
+"""Inputs an output from which on a GPU multiplies first and adds neighbours afterwards, in float32: with 144 bands and 16 outputs
+cuDNN takes three times as long. The products take up to 9 / 4 of the maps' memory."""
+
+UNIT: Final = 64
+"""Channels of which cuDNN wants a multiple in bfloat16, or a fraction: with 144 it takes twelve times as long as with 128."""
 
 
 def convolved(convolution: nn.Conv2d, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`convolution(maps)` with another weight (outputs, C / groups, 3, 3) and bias (outputs,): (n, outputs, H, W)."""
-    if convolution.groups == 1 and maps.is_cuda and maps.shape[1] >= MANY_TO_FEW * len(weight):
-        return _spread(maps, weight, bias)
-    if convolution.groups == 1 and _is_large(maps) and _learns_slowly(maps.device.type):
+    if convolution.groups > 1:
+        return functional.conv2d(maps, weight, bias, padding=1, groups=convolution.groups)
+    if maps.is_cuda and torch.is_autocast_enabled("cuda") and maps.shape[1] > UNIT:
+        return functional.conv2d(*_in_whole_units(maps, weight), bias, padding=1)
+    if _is_large(maps) and _learns_slowly(maps.device.type):
         return _ByProduct.apply(maps, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
-    return functional.conv2d(maps, weight, bias, padding=1, groups=convolution.groups)
+    return _forward(maps, weight, bias)
 
 
 def weight_gradient(maps: Tensor, gradient: Tensor) -> Tensor:
@@ -46,17 +52,33 @@ def weight_gradient(maps: Tensor, gradient: Tensor) -> Tensor:
     return _products(gradient, maps).flip(0, 1).permute(2, 3, 0, 1)
 
 
-def _spread(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The convolution from each pixel's own side: one matrix product makes what it gives to its nine neighbours, then they add up.
+def _forward(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution itself."""
+    if maps.is_cuda and maps.shape[1] >= MANY_TO_FEW * len(weight):
+        return _spread(maps, weight, bias)
+    return functional.conv2d(maps, weight, bias, padding=1)
 
-    For many bands and few outputs cuDNN has no good kernel of maps with channels last, in float32 or bfloat16.
-    """
-    height, width = maps.shape[2:]
-    to_neighbours = weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)
-    given = to_neighbours @ maps.flatten(2)
-    added = functional.fold(given, (height, width), kernel_size=3, padding=1)
-    result = added if bias is None else added + bias[:, None, None]
-    return result.contiguous(memory_format=torch.channels_last)
+
+def _spread(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution from each pixel's own side: one product makes what it gives to its nine neighbours, then they add up."""
+    count, _, height, width = maps.shape
+    outputs = len(weight)
+    to_neighbours = weight.permute(1, 2, 3, 0).flatten(1)  # of whoever has this pixel at (dy, dx)
+    given = (maps.permute(0, 2, 3, 1) @ to_neighbours).unflatten(3, (3, 3, outputs))
+    sums = maps.new_zeros(count, height + 2, width + 2, outputs)
+    if bias is not None:
+        sums += bias
+    for dy in range(3):
+        for dx in range(3):
+            sums[:, 2 - dy : 2 - dy + height, 2 - dx : 2 - dx + width] += given[:, :, :, dy, dx]
+    return sums[:, 1:-1, 1:-1].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def _in_whole_units(maps: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps in autocast's format and their weight, with empty channels up to a multiple of `UNIT`."""
+    empty = -maps.shape[1] % UNIT
+    maps = maps.to(torch.get_autocast_dtype(maps.device.type))
+    return functional.pad(maps, (0, 0, 0, 0, 0, empty)), functional.pad(weight, (0, 0, 0, 0, 0, empty))
 
 
 def _is_large(maps: Tensor) -> bool:
@@ -130,7 +152,7 @@ class _ByProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(maps, weight)
-        return functional.conv2d(maps, weight, bias, padding=1)
+        return _forward(maps, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -6,11 +6,13 @@ its own work is less than 2. A recording runs the same kernels in the same order
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +42,7 @@ class Repeated:
     Arguments are tensors, hashable values, and tuples and dataclasses of both. Each combination of values gets a recording of
     its own; a tensor is brought to where the recordings read it, unless it is the one of the call before. What else the step
     reads and writes (weights, statistics, an optimiser's state) has to stay at its place in memory: `forget` says that it did not.
+    All calls are on one CUDA stream.
 
     Args:
         step: gives one tensor; it never waits for the device.
@@ -94,19 +97,32 @@ class Repeated:
     def _record(self, arguments: Sequence[Any]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         """The recording, and where its result will lie; nothing is run yet."""
         recording = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(recording, pool=_shared_memory(), capture_error_mode="thread_local"):
+        with _nothing_collected(), torch.cuda.graph(recording, _shared_memory(), capture_error_mode="thread_local"):
             result = self.step(*arguments)
-        _ALIVE.add(recording)
+        _ALIVE[recording] = torch.cuda.current_stream()
         return recording, result
 
 
-_ALIVE: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
-"""All recordings of the process that are still of use."""
+_ALIVE: WeakKeyDictionary[torch.cuda.CUDAGraph, torch.cuda.Stream] = WeakKeyDictionary()
+"""All recordings of the process that are still of use, and the stream that each runs on."""
 
 
 def _shared_memory() -> Any:
-    """The memory of the recordings that are alive, for one more: no two run at once, and none reads what another left there."""
-    return next((recording.pool() for recording in _ALIVE), None)
+    """The memory of this stream's other recordings, for one more: no two run at once, and none reads what another left there."""
+    stream = torch.cuda.current_stream()
+    return next((recording.pool() for recording, on in _ALIVE.items() if on == stream), None)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Inside, Python frees nothing of its own accord: to free an earlier trial's memory on the GPU would spoil a recording."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:
