@@ -39,9 +39,11 @@ WARM_UP_EPOCHS = 2
 MATRIX = {"cpu": 1024, "cuda": 8192}
 COPIED = {"cpu": 2**26, "cuda": 2**30}
 """Rows of the matrices, and bytes of the copy, by which a device's two paces are measured: far beyond its caches."""
+AS_IT_COMES = "naive, TF32"
+"""The naive trainer on a GPU with PyTorch's own settings."""
 TRAINERS: dict[str, tuple[type, str]] = {
     "naive": (NaiveAdversarialTraining, "float32"),
-    "naive, TF32": (NaiveAdversarialTraining, "float32"),
+    AS_IT_COMES: (NaiveAdversarialTraining, "float32"),
     "exact": (AdversarialTraining, "float32"),
     "bfloat16": (AdversarialTraining, "bfloat16"),
 }
@@ -172,7 +174,7 @@ def loss_difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> flo
 def serve(trainer: str, size: tuple[int, int, int], device: str, threads: int, orders: Connection) -> None:
     """Runs an epoch for each number that comes, and answers with its seconds, losses and MiB of a GPU, until None comes."""
     torch.set_num_threads(threads)
-    if trainer != "naive, TF32":
+    if trainer != AS_IT_COMES:
         prepare = settle_arithmetic if trainer == "naive" else prepare_process  # its memory is as PyTorch leaves it
         prepare(configure({"runtime.device": device, "runtime.threads": threads}, origin="benchmark"))
     training = start(trainer, made_up_inputs(size, device), device)
@@ -210,7 +212,7 @@ def main() -> None:
     device = arguments.device
     trainers = [name for name, (_, precision) in TRAINERS.items() if precision in ("float32", arguments.precision)]
     if device == "cpu":
-        trainers.remove("naive, TF32")
+        trainers.remove(AS_IT_COMES)
     torch.set_num_threads(arguments.threads)
     height, width, bands = (int(part) for part in arguments.size.split("x"))
     times: dict[str, list[float]] = {name: [] for name in trainers}

@@ -1,13 +1,16 @@
-"""A 3x3 convolution whose weights' gradient is a matrix product, where PyTorch's own takes half an epoch or more.
+"""A 3x3 convolution around the kernels of PyTorch's libraries that take half an epoch or more.
 
     dL/dW[o, c, dy, dx] = sum over pixels (y, x) of gradient[o, y, x] * maps[c, y + dy, x + dx],  dy and dx from -1 to 1
 
 With a pixel's neighbours to the left and right laid beside it the sum is three products of matrices with a row a pixel, one a
 dy. Those of whichever has fewer channels are laid out: of the maps (dy, dx as they are) or of the gradient (mirrored).
-Without AVX-512, PyTorch's own kernel takes two to three times as long for the first layer of a segmenter, and up to three for
-the others (`python -m benchmarks.convolution`). It is the faster one for small windows, which are left to it. On a GPU in
-float32, cuDNN's deterministic one takes up to fifteen times as long, and its gradient of the maps goes through Fourier
-transforms that take twenty times as long as the convolution itself, so that gradient is a convolution too.
+
+On a CPU without AVX-512, PyTorch's own kernel of it takes two to three times as long for the first layer of a segmenter, and up
+to three for the others (`python -m benchmarks.convolution`). It is the faster one for small windows, which are left to it.
+
+On a GPU in float32 at Houston's size, cuDNN's deterministic kernel of it takes up to fifteen times as long; the gradient of the
+maps goes through Fourier transforms, twenty times as long as the same as a convolution; and the first layer's many bands
+and few outputs take two to three times as long as products first and sums afterwards. Small scenes are left to cuDNN.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 BLOCK: Final = 4096
 """About so many pixels are laid out at once: their neighbours stay in the cache, and a large scene needs no memory for them."""
@@ -26,23 +30,23 @@ BLOCK: Final = 4096
 LEAST_WINDOW: Final = 2000
 """Pixels from which on the product pays where there are several images: of windows of 20 x 20 it took twice as long."""
 
+LARGE_ON_GPU: Final = 200_000
+"""Pixels from which on a GPU is busy enough with one of our kernels; below, a launch more is what counts."""
+
 MANY_TO_FEW: Final = 4
-"""Inputs an output from which on a GPU multiplies first and adds neighbours afterwards, in float32: with 144 bands and 16 outputs
-cuDNN takes three times as long. The products take up to 9 / 4 of the maps' memory."""
+"""Inputs an output from which on products come first and sums afterwards; they take up to 9 / 4 of the maps' memory."""
 
 UNIT: Final = 64
-"""Channels of which cuDNN wants a multiple in bfloat16, or a fraction: with 144 it takes twelve times as long as with 128."""
+"""Channels of which cuDNN wants a multiple in bfloat16, or a fraction: 144 take it twelve times as long as 128."""
 
 
 def convolved(convolution: nn.Conv2d, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`convolution(maps)` with another weight (outputs, C / groups, 3, 3) and bias (outputs,): (n, outputs, H, W)."""
-    if convolution.groups > 1:
-        return functional.conv2d(maps, weight, bias, padding=1, groups=convolution.groups)
-    if maps.is_cuda and torch.is_autocast_enabled("cuda") and maps.shape[1] > UNIT:
-        return functional.conv2d(*_in_whole_units(maps, weight), bias, padding=1)
-    if _is_large(maps) and _learns_slowly(maps.device.type):
+    if convolution.groups == 1 and maps.is_cuda:
+        return _on_gpu(maps, weight, bias)
+    if convolution.groups == 1 and _is_large(maps) and _learns_slowly(maps.device.type):
         return _ByProduct.apply(maps, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
-    return _forward(maps, weight, bias)
+    return functional.conv2d(maps, weight, bias, padding=1, groups=convolution.groups)
 
 
 def weight_gradient(maps: Tensor, gradient: Tensor) -> Tensor:
@@ -52,10 +56,11 @@ def weight_gradient(maps: Tensor, gradient: Tensor) -> Tensor:
     return _products(gradient, maps).flip(0, 1).permute(2, 3, 0, 1)
 
 
-def _forward(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The convolution itself."""
-    if maps.is_cuda and maps.shape[1] >= MANY_TO_FEW * len(weight):
-        return _spread(maps, weight, bias)
+def _on_gpu(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if not torch.is_autocast_enabled("cuda"):
+        return _AroundCudnn.apply(maps, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+    if _is_large_on_gpu(maps) and maps.shape[1] > UNIT:
+        maps, weight = _in_whole_units(maps, weight)
     return functional.conv2d(maps, weight, bias, padding=1)
 
 
@@ -81,32 +86,34 @@ def _in_whole_units(maps: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return functional.pad(maps, (0, 0, 0, 0, 0, empty)), functional.pad(weight, (0, 0, 0, 0, 0, empty))
 
 
+def _weight_gradient_on_gpu(maps: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+    if _is_large_on_gpu(maps):
+        return weight_gradient(maps, gradient)
+    return conv2d_weight(maps, weight.shape, gradient, padding=1)  # type: ignore[no-any-return]
+
+
 def _is_large(maps: Tensor) -> bool:
     """A scene of any size, or windows that are worth a product each."""
     return len(maps) == 1 or maps.shape[2] * maps.shape[3] >= LEAST_WINDOW
 
 
+def _is_large_on_gpu(maps: Tensor) -> bool:
+    return len(maps) * maps.shape[2] * maps.shape[3] >= LARGE_ON_GPU
+
+
 def _learns_slowly(device: str) -> bool:
-    """Where a gradient is wanted in full precision: on a GPU, and on a CPU without AVX-512, other makes than x86 among them.
+    """On a CPU without AVX-512, other makes than x86 among them, where a gradient is wanted in full precision.
 
     Reduced precision has kernels of its own.
     """
-    if not torch.is_grad_enabled():
+    if device != "cpu" or _has_avx512():
         return False
-    is_slow = device == "cuda" or (device == "cpu" and not _has_avx512())
-    return is_slow and not torch.is_autocast_enabled(device)
+    return torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
 
 
 @cache
 def _has_avx512() -> bool:
     return "AVX512" in torch.backends.cpu.get_cpu_capability()
-
-
-def map_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
-    """The gradient (n, C, H, W) of the maps from the result's gradient (n, outputs, H, W) and the weight (outputs, C, 3, 3)."""
-    if gradient.is_cuda:
-        return functional.conv2d(gradient, weight.transpose(0, 1).flip(2, 3), padding=1)
-    return functional.conv_transpose2d(gradient, weight, padding=1)
 
 
 def _products(around: Tensor, centre: Tensor) -> Tensor:
@@ -152,14 +159,35 @@ class _ByProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(maps, weight)
-        return _forward(maps, weight, bias)
+        return functional.conv2d(maps, weight, bias, padding=1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (maps, weight), (gradient,) = ctx.saved_tensors, gradients
         of_maps, of_weight, of_bias = ctx.needs_input_grad
         return (
-            map_gradient(gradient, weight) if of_maps else None,
+            functional.conv_transpose2d(gradient, weight, padding=1) if of_maps else None,
             weight_gradient(maps, gradient) if of_weight else None,
+            gradient.sum(dim=(0, 2, 3)) if of_bias else None,
+        )
+
+
+class _AroundCudnn(torch.autograd.Function):
+    """The convolution on a GPU in full precision, as the module says."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        if _is_large_on_gpu(maps) and maps.shape[1] >= MANY_TO_FEW * len(weight):
+            return _spread(maps, weight, bias)
+        return functional.conv2d(maps, weight, bias, padding=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        (maps, weight), (gradient,) = ctx.saved_tensors, gradients
+        of_maps, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            functional.conv2d(gradient, weight.transpose(0, 1).flip(2, 3), padding=1) if of_maps else None,
+            _weight_gradient_on_gpu(maps, gradient, weight) if of_weight else None,
             gradient.sum(dim=(0, 2, 3)) if of_bias else None,
         )

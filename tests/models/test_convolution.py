@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agsgtl.models import convolution
-from agsgtl.models.convolution import UNIT, _in_whole_units, _products_by_block, _products_by_row, _spread, convolved
+from agsgtl.models.convolution import (
+    UNIT,
+    _AroundCudnn,
+    _in_whole_units,
+    _products_by_block,
+    _products_by_row,
+    _spread,
+    convolved,
+)
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -56,13 +64,21 @@ def test_row_by_row_the_products_are_those_of_blocks(size: tuple[int, int], coun
     torch.testing.assert_close(by_row, by_block)
 
 
+@pytest.mark.parametrize("least", [1, 10**9])  # a large scene, a small one
+@pytest.mark.parametrize("channels", [(3, 5), (8, 2)])
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_gradient_of_the_maps_is_pytorchs(device: str) -> None:
-    layer = nn.Conv2d(3, 5, 3, padding=1, device=device).double()
-    maps = torch.randn(1, 3, 6, 7, dtype=torch.float64, device=device, requires_grad=True)
-    got, expected = convolved(layer, maps, layer.weight, layer.bias), layer(maps)
-    assert is_by_product(got)
-    torch.testing.assert_close(gradients(got, maps, layer.weight), gradients(expected, maps, layer.weight))
+def test_around_cudnn_it_is_the_convolution_with_its_gradients(
+    device: str, channels: tuple[int, int], least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "LARGE_ON_GPU", least)
+    inputs, outputs = channels
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1).double().to(device)
+    assert layer.bias is not None
+    maps = torch.randn(1, inputs, 6, 7, dtype=torch.float64, device=device, requires_grad=True)
+    got, expected = _AroundCudnn.apply(maps, layer.weight, layer.bias), layer(maps)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(got, expected)
+    of = (maps, layer.weight, layer.bias)
+    torch.testing.assert_close(gradients(got, *of), gradients(expected, *of))
 
 
 @pytest.mark.parametrize("has_bias", [True, False])

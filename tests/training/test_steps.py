@@ -122,3 +122,19 @@ def test_recorded_trainings_give_the_numbers_of_trainings_that_are_not(
     monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda self: pytest.fail("nothing is recorded"))
     monkeypatch.setattr("agsgtl.training.steps.WARM_UP", 10**9)
     assert losses() == recorded
+
+
+@ON_GPU
+@pytest.mark.parametrize("name", ["agsgtl", "fine_tune"])
+def test_a_resumed_training_goes_on_with_the_same_numbers(name: str) -> None:
+    config = quick_config(runtime__device="cuda", adapt__early_stop="none")
+    inputs = made_up_inputs((48, 56, 21), "cuda")
+    source = METHODS["target_only"].start(config, inputs, {}, 0).weights()
+    straight, resumed = (METHODS[name].start(config, inputs, source, 0) for _ in range(2))
+    for epoch in (1, 2, 3, 4):
+        straight.train_epoch(epoch)
+        resumed.train_epoch(5 - epoch)  # it has recordings of its own by then
+    resumed.load_state({key: value.clone() for key, value in straight.state().items()})
+    for epoch in (5, 6, 7, 8):
+        assert straight.train_epoch(epoch) == resumed.train_epoch(epoch)
+    assert torch.equal(straight.target_logits(), resumed.target_logits())
