@@ -16,9 +16,11 @@ from typing import Any
 import torch
 
 from agsgtl.provenance import GpuMemory, gpu_memory
+from agsgtl.training.steps import WARM_UP
 
-FIRST_EPOCHS = 3
-"""After so many epochs a trial has allocated what it needs: networks, optimisers, activations of both scenes."""
+FIRST_EPOCHS = WARM_UP + 2
+"""After so many epochs a trial has allocated what it needs: networks, optimisers, activations of both scenes, recordings of its
+steps, which with one step an epoch are made in the one after `WARM_UP`."""
 
 HEADROOM = 1.1
 """A trial gets so many times what was measured: sampled widths differ, and the allocator fragments."""
