@@ -15,6 +15,10 @@ class UserError(Exception):
     """
 
 
+class Torn(UserError):
+    """A document that a crash or a disk left in pieces: what it said can be made again."""
+
+
 class OtherVersion(UserError):
     """A document that is whole, but that another version of agsgtl wrote: nothing of it is lost, and nothing may be moved."""
 

@@ -6,8 +6,7 @@ The step is the discriminator's, which an epoch repeats most: both scenes forwar
 Adam. Stacked in two ways: grouped convolutions (two networks as one of twice the channels) and `torch.func.vmap` over
 stacked weights. Batching has to beat process packing by 1.5 to be worth its code; then two steps stacked would have to cost
 at most 1/1.5 of two steps alone. On a CPU that is processor time; on a GPU, where steps are recorded as the trainer's are, it
-is wall-clock time, what packing itself gains there (`benchmarks.packed`) comes on top of it, and a third way is timed: a stream
-a seed, on which the device runs the seeds' own steps side by side.
+is wall-clock time, to be held against what packing itself gains there (`benchmarks.packed`).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from torch.nn import functional
 
 from agsgtl.config import configure
 from agsgtl.models.networks import Discriminator, Network, ShallowBody, build_discriminator, placed
-from agsgtl.training.steps import WARM_UP, Repeated, adam, stepped
+from agsgtl.training.steps import WARM_UP, Recordings, adam, stepped
 from agsgtl.trial import settle_arithmetic
 from benchmarks.epoch import seconds
 
@@ -130,23 +129,10 @@ def stacked_step(device: str) -> Callable[[], Tensor]:
     return step
 
 
-def beside_each_other(device: str) -> Callable[[], Tensor]:
-    """A step of each seed, recorded, on a stream of its own."""
-    streams = [torch.cuda.Stream() for _ in range(SEEDS)]
-    steps = [Repeated(one_step(device), torch.device(device)) for _ in range(SEEDS)]
-
-    def step() -> Tensor:
-        for stream, one in zip(streams, steps, strict=True):
-            with torch.cuda.stream(stream):
-                loss = one()
-        return loss
-
-    return step
-
-
 def cost_s(step: Callable[[], Tensor], device: str) -> float:
     """Median seconds of a step."""
-    times = [seconds(step, device) for _ in range(REPEATS + WARM_UP + 1)]
+    recordings = Recordings(torch.device(device))
+    times = [seconds(lambda: recordings.run(step), device) for _ in range(REPEATS + WARM_UP + 1)]
     return statistics.median(times[WARM_UP + 1 :])
 
 
@@ -156,17 +142,10 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     device = parser.parse_args().device
     settle_arithmetic(configure({"runtime.device": device, "runtime.threads": 1}, origin="batching"))
-    place = torch.device(device)
-    alone = cost_s(Repeated(one_step(device), place), device)
+    alone = cost_s(one_step(device), device)
     print(f"one seed alone: {alone * 1e3:.2f} ms a step")
-    ways: dict[str, Callable[[], Callable[[], Tensor]]] = {
-        "grouped convolutions": lambda: Repeated(grouped_step(device), place),
-        "torch.func.vmap": lambda: Repeated(stacked_step(device), place),
-    }
-    if device == "cuda":
-        ways["streams"] = lambda: beside_each_other(device)
-    for name, make in ways.items():
-        together = cost_s(make(), device)
+    for name, make in (("grouped convolutions", grouped_step), ("torch.func.vmap", stacked_step)):
+        together = cost_s(make(device), device)
         gain = SEEDS * alone / together
         verdict = "worth it" if gain >= NEEDED else "not worth it"
         print(

@@ -20,7 +20,7 @@ from agsgtl.models import folded
 from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.training.losses import all_target, at_pixels, cross_entropy
 from agsgtl.training.precision import autocast
-from agsgtl.training.steps import WARM_UP, Repeated
+from agsgtl.training.steps import WARM_UP, Recordings
 from agsgtl.trial import prepare_process
 from benchmarks.epoch import made_up_inputs, seconds, start
 from benchmarks.packed import NAMES
@@ -71,10 +71,10 @@ def recorded(loss: Callable[[], Tensor], training: AdversarialTraining) -> Calla
         value.backward()
         return value.detach()
 
-    repeated = Repeated(step, torch.device("cuda"))
+    recordings = Recordings(torch.device("cuda"))
     for _ in range(WARM_UP + 1):
-        repeated()
-    return repeated
+        recordings.run(step)
+    return lambda: recordings.run(step)
 
 
 def main() -> None:

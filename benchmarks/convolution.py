@@ -1,10 +1,12 @@
 """The gradients of a 3x3 convolution's weights and bias: PyTorch's kernel against the matrix product of `agsgtl/models/convolution.py`.
 
     OMP_NUM_THREADS=1 python -m benchmarks.convolution [--size 145x72] [--bands 200] [--repeats 25] [--rounds 8]
+    python -m benchmarks.convolution --device cuda --size 349x1905 --bands 144
 
 The layers are the shallow networks' own at the authors' widths. Each repeat times both, one after the other, in processor
 time on one thread; the pace is the median's, next to that of a 1024 x 1024 matrix product. The last line is of whole epochs of
 the authors' settings, a round one of each. The trainer takes the product on processors without AVX-512, whatever this prints.
+On a GPU, in wall-clock time: the convolution, its two gradients in float32, and the convolution in bfloat16, PyTorch's and the trainer's.
 """
 
 from __future__ import annotations
@@ -16,11 +18,14 @@ from functools import partial
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from agsgtl.config import configure
 from agsgtl.models import convolution
-from agsgtl.models.convolution import weight_gradient
+from agsgtl.models.convolution import convolved, map_gradient_on_gpu, weight_gradient, weight_gradient_on_gpu
+from agsgtl.models.networks import placed
 from agsgtl.training.allocator import keep_freed_memory
+from agsgtl.trial import settle_arithmetic
 from benchmarks.epoch import made_up_inputs, matrix_peak, seconds, spread, start, timed_epoch
 
 
@@ -40,12 +45,16 @@ Gradients = tuple[Tensor, Tensor]
 """Of a convolution's weight and bias: an epoch pays for both, in either way."""
 
 
-def by_pytorch(maps: Tensor, gradient: Tensor, weight: Tensor) -> Gradients:
-    """By the call that autograd makes; the kernel depends on the weight's order in memory."""
-    around, dilation, mask = [1, 1], [1, 1], [False, True, True]
-    _, of_weight, of_bias = torch.ops.aten.convolution_backward(
-        gradient, maps, weight, [len(weight)], [1, 1], around, dilation, False, [0, 0], 1, mask
+def convolution_gradient(gradient: Tensor, maps: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, ...]:
+    """By the call that autograd makes, of maps, weight and bias as the mask wants; the kernel depends on the order in memory."""
+    return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
+        gradient, maps, weight, [len(weight)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask
     )
+
+
+def by_pytorch(maps: Tensor, gradient: Tensor, weight: Tensor) -> Gradients:
+    """PyTorch's."""
+    _, of_weight, of_bias = convolution_gradient(gradient, maps, weight, [False, True, True])
     return of_weight, of_bias
 
 
@@ -54,10 +63,42 @@ def by_product(maps: Tensor, gradient: Tensor) -> Gradients:
     return weight_gradient(maps, gradient), gradient.sum(dim=(0, 2, 3))
 
 
-def timed(ways: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
+def timed(ways: Sequence[Callable[[], object]], repeats: int, device: str = "cpu") -> list[list[float]]:
     """Seconds of each way, repeat by repeat; the first two of each warm up."""
-    times = [[seconds(way, "cpu") for way in ways] for _ in range(repeats + 2)]
+    times = [[seconds(way, device) for way in ways] for _ in range(repeats + 2)]
     return [list(column) for column in zip(*times[2:], strict=True)]
+
+
+def on_gpu(size: tuple[int, int], bands: int, repeats: int) -> None:
+    """Prints a GPU's table."""
+    settle_arithmetic(configure({"runtime.device": "cuda", "runtime.threads": 1}, origin="benchmark"))
+    print(f"{torch.cuda.get_device_name()}, scene {size[0]}x{size[1]}; medians in ms, PyTorch / the trainer\n")
+    print("| layer | convolution | weights' gradient | maps' gradient | convolution in bfloat16 |")
+    print("|---|---|---|---|---|")
+    for name, inputs, outputs, smaller in layers(bands):
+        layer = placed(nn.Conv2d(inputs, outputs, 3, padding=1), "cuda").requires_grad_(False)
+        maps, gradient = (
+            torch.randn(1, channels, size[0] // smaller, size[1] // smaller, device="cuda").to(
+                memory_format=torch.channels_last
+            )
+            for channels in (inputs, outputs)
+        )
+        ours = partial(convolved, layer, maps, layer.weight, layer.bias)
+        of_weight, of_maps = (
+            partial(convolution_gradient, gradient, maps, layer.weight, mask)
+            for mask in ([False, True, False], [True, False, False])
+        )
+        reduced = torch.autocast("cuda", torch.bfloat16)
+        pairs = [
+            (partial(layer, maps), ours),
+            (of_weight, partial(weight_gradient_on_gpu, maps, gradient, layer.weight)),
+            (of_maps, partial(map_gradient_on_gpu, gradient, layer.weight)),
+            (reduced(partial(layer, maps)), reduced(ours)),
+        ]
+        medians = [[1e3 * statistics.median(times) for times in timed(pair, repeats, "cuda")] for pair in pairs]
+        print(
+            f"| {name} ({inputs} to {outputs}) |", " | ".join(f"{a:.2f} / {b:.2f}" for a, b in medians), "|", flush=True
+        )
 
 
 def epoch_ratios(size: tuple[int, int, int], rounds: int) -> list[float]:
@@ -81,10 +122,14 @@ def main() -> None:
     parser.add_argument("--bands", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=8, help="of whole epochs")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     height, width = (int(part) for part in arguments.size.split("x"))
+    if arguments.device == "cuda":
+        on_gpu((height, width), arguments.bands, arguments.repeats)
+        return
     peak = matrix_peak("cpu", torch.float32)
     print(
         f"{torch.backends.cpu.get_cpu_capability()}, scene {arguments.size}; matrix product {peak / 1e9:.0f} GFLOP/s\n"

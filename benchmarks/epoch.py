@@ -8,7 +8,7 @@ Each trainer lives in a process of its own, prepared as a user's would be; the n
 that keeps freed memory. Every round runs one epoch (20 discriminator steps, 5 target steps, the authors' settings) of each in
 turn, on the same made-up scene; a ratio is of one round's two times, so a machine that slows down slows both. Time is the
 process's processor time on a CPU (other work on the machine does not count), and wall-clock time between synchronisations on a GPU.
-There the naive trainer runs a second time as PyTorch comes: convolutions in TF32, whichever kernels are fastest.
+There the naive trainer runs a second time as PyTorch comes: convolutions in TF32, kernels that may sum in another order each time.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def serve(trainer: str, size: tuple[int, int, int], device: str, threads: int, o
     training = start(trainer, made_up_inputs(size, device), device)
     while (epoch := orders.recv()) is not None:
         taken, losses = timed_epoch(training, epoch, device)
-        orders.send((taken, losses.numpy(), torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else 0.0))
+        orders.send((taken, losses.numpy(), torch.cuda.max_memory_reserved() / 2**20 if device == "cuda" else 0.0))
 
 
 @contextmanager
@@ -229,13 +229,14 @@ def main() -> None:
     times = {name: taken[WARM_UP_EPOCHS:] for name, taken in times.items()}
     ratios = {name: [n / t for n, t in zip(times["naive"], taken, strict=True)] for name, taken in times.items()}
     work, pace = operations(height * width, bands), bandwidth(device)
+    peaks = {dtype: matrix_peak(device, dtype) for dtype in {getattr(torch, TRAINERS[name][1]) for name in trainers}}
+    said = ", ".join(f"{str(dtype).removeprefix('torch.')} {peak / 1e12:.2f}" for dtype, peak in peaks.items())
     where = device if device == "cpu" else torch.cuda.get_device_name()
     print(
         f"scene {arguments.size}, {where}, {arguments.threads} threads, {arguments.rounds} rounds after {WARM_UP_EPOCHS}"
     )
-    print(
-        f"at least {work / 1e9:.0f} x 10^9 operations an epoch; a copy moves {pace / 1e9:.0f} x 10^9 bytes a second\n"
-    )
+    print(f"at least {work / 1e9:.0f} x 10^9 operations an epoch; a copy moves {pace / 1e9:.0f} x 10^9 bytes a second")
+    print(f"10^12 operations a second of a matrix product: {said}\n")
     print(
         "| trainer | s an epoch, median (range) | first two epochs, s | times faster than naive, median (range) "
         "| share of matrix peak | share of bandwidth | GPU memory, MiB |"
@@ -245,7 +246,7 @@ def main() -> None:
         _, precision = TRAINERS[name]
         dtype = getattr(torch, precision)
         median, moved = statistics.median(times[name]), least_bytes(height * width, bands, dtype.itemsize)
-        shares = (work / matrix_peak(device, dtype) / median, moved / pace / median)
+        shares = (work / peaks[dtype] / median, moved / pace / median)
         row = (name, spread(times[name], 3), f"{first[name]:.2f}", spread(ratios[name], 2))
         print("|", *(f"{cell} |" for cell in (*row, *(f"{share:.1%}" for share in shares), f"{memory[name]:.0f}")))
     for name in trainers[1:]:

@@ -25,6 +25,7 @@ from agsgtl.trial import prepare_process
 from benchmarks.epoch import TRAINERS, made_up_inputs, start
 
 WARM_UP_EPOCHS = 3
+PATIENCE_S = 300
 NAMES = {precision: name for name, (kind, precision) in TRAINERS.items() if kind is AdversarialTraining}
 """The trainer of a precision."""
 
@@ -38,11 +39,11 @@ def trial(
     assert isinstance(training, AdversarialTraining)
     for epoch in range(1, WARM_UP_EPOCHS + epochs + 1):
         if epoch == WARM_UP_EPOCHS + 1:
-            everybody.wait()
+            everybody.wait(PATIENCE_S)  # if one has died, the others end too
             started = time.perf_counter()
         losses_and_score(training, training.train_epoch(epoch), "target_validation")
     taken = time.perf_counter() - started
-    everybody.wait()  # nobody's end leaves the others more of the GPU
+    everybody.wait(PATIENCE_S)  # nobody's end leaves the others more of the GPU
     memory = gpu_memory()
     line.send((taken / epochs, memory.used_mib if memory else 0.0))
 
@@ -65,7 +66,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="145x72x200", help="height x width x bands; Houston is 349x1905x144")
-    parser.add_argument("--processes", default="1,2,4")
+    parser.add_argument("--processes", default="1,2,4", help="one alone is timed first in any case")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--precision", default="float32", choices=sorted(NAMES))
     parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
@@ -77,12 +78,12 @@ def main() -> None:
         "| trials at once | s an epoch, median | epochs a second, together | times one alone | GPU memory of each, MiB |"
     )
     print("|---|---|---|---|---|")
-    alone = None
-    for processes in (int(number) for number in arguments.processes.split(",")):
+    alone = 0.0
+    for processes in sorted({1, *(int(number) for number in arguments.processes.split(","))}):
         size = (height, width, bands)
         seconds, memory = together(processes, size, arguments.epochs, arguments.precision, arguments.device)
         pace = sum(1 / taken for taken in seconds)
-        alone = alone or pace / processes
+        alone = alone or pace
         median, most = statistics.median(seconds), max(memory)
         print(f"| {processes} | {median:.4f} | {pace:.1f} | {pace / alone:.2f} | {most:.0f} |", flush=True)
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agsgtl.data.cubepart import CubePart
 from agsgtl.data.georeference import Georeference
-from agsgtl.data.pairing import CubePart, DomainPair
+from agsgtl.data.pairing import DomainPair
 from agsgtl.data.pools import LabelImage
 from agsgtl.data.readers import guarded, read_array
 from agsgtl.data.scene import cube_checksum, row_blocks

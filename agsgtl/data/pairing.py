@@ -1,7 +1,8 @@
 """A pair of scenes as a trial may see it: shared classes in one order, common bands, and no test pool.
 
-`load_pair` goes: specification (`catalog`) -> two `Scene`s (`loading`) -> crops -> label images of the shared classes ->
-pools (`pools`) -> `DomainPair`. The test pool is dropped on the way; `vault.LabelVault` takes the same way and keeps it.
+`load_pair` goes: specification (`catalog`) -> two `Scene`s (`loading`) -> crops (`cubepart`) -> label images of the shared
+classes, without what would leak (`ground`) -> pools (`pools`) -> `DomainPair`. The test pool is dropped on the way;
+`vault.LabelVault` takes the same way and keeps it.
 """
 
 from __future__ import annotations
@@ -16,30 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agsgtl.config import AUTHORS_SETTINGS, digest
-from agsgtl.data.blocks import distance_to
 from agsgtl.data.catalog import FoundPair, find_pair
+from agsgtl.data.cubepart import CubePart, cropped, cut
 from agsgtl.data.georeference import Georeference
-from agsgtl.data.loading import PALETTE, PIXELS_APART, read_scenes
-from agsgtl.data.overlap import find_overlap
+from agsgtl.data.ground import (
+    drop_near_test,
+    drop_under_target,
+    refuse_overlap,
+    refuse_shared_pixels,
+    require_one_grid,
+)
+from agsgtl.data.loading import PALETTE, read_scenes
 from agsgtl.data.pools import BUFFERS, LabelImage, Pools, split_pools
 from agsgtl.data.scene import Scene
-from agsgtl.data.schema import Crop, PairSpec
+from agsgtl.data.schema import PairSpec
 from agsgtl.errors import UserError
-
-
-@dataclass(frozen=True, eq=False)
-class CubePart:
-    """A crop of a whole cube: `rows` and `columns` are [first, past the last), 0-based."""
-
-    cube: NDArray[Any]
-    checksum: str
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-
-    @property
-    def pixels(self) -> NDArray[Any]:
-        """(height, width, bands) of the crop, a view."""
-        return self.cube[slice(*self.rows), slice(*self.columns)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,17 +142,18 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
     spec = found.spec
     source, target, notes, is_copy = read_scenes(found)
     shares_cube = is_copy or found.has_one_cube or source.checksum == target.checksum
-    source_part, target_part = _cut(source, spec.source, found.origin), _cut(target, spec.target, found.origin)
+    source_part, target_part = cut(source, spec.source, found.origin), cut(target, spec.target, found.origin)
     source_labels = _shared_labels(source, source_part, spec, "source", found.origin)
     target_labels = _shared_labels(target, target_part, spec, "target", found.origin)
     if spec.drop_source_under_target:
-        source_labels = _drop_under_target(source_labels, (source, source_part), (target, target_part), found)
-    _require_one_grid(source_part, target_part, found)
-    refuse = _refuse_shared_pixels if shares_cube else _refuse_overlap
+        source_labels = drop_under_target(source_labels, (source, source_part), (target, target_part), found)
+    require_one_grid(source_part, target_part, found)
+    refuse = refuse_shared_pixels if shares_cube else refuse_overlap
     refuse(source_part, source_labels, target_part, target_labels, found)
     pools = _part_labels(target_labels, found)
     if spec.test_pool.split == "blocks" and shares_cube:
-        source_labels = _drop_near_test(source_part, source_labels, target_part, pools, found)
+        buffer = BUFFERS[network_family(spec)]
+        source_labels = drop_near_test(source_part, source_labels, target_part, pools.test, buffer, found)
     pair = DomainPair(
         name=spec.name,
         class_names=tuple(row.name for row in spec.classes),
@@ -177,8 +170,8 @@ def assemble(name: str, root: Path | None) -> tuple[DomainPair, Pools]:
         notes=tuple(note for note in (*notes, pools.note, *_without_system(source, target)) if note),
         tests_on_the_rest=spec.test_pool.split == "authors",
         rest_minimum=spec.test_pool.minimum if spec.test_pool.split == "authors" else 0,
-        source_georeference=_cropped(source, source_part),
-        target_georeference=_cropped(target, target_part),
+        source_georeference=cropped(source, source_part),
+        target_georeference=cropped(target, target_part),
         source_wavelengths_nm=source.wavelengths_nm,
         target_wavelengths_nm=target.wavelengths_nm,
         shares_cube=shares_cube,
@@ -191,17 +184,6 @@ def network_family(spec: PairSpec) -> str:
     """The network family whose reach a pair's `blocks` cover: the rule's own, or that of the authors' settings."""
     own = AUTHORS_SETTINGS[spec.authors_settings].get("model.family", "shallow")
     return spec.test_pool.network or str(own)
-
-
-def _cut(scene: Scene, crop: Crop, origin: str) -> CubePart:
-    height, width = scene.labels.shape
-    rows, columns = crop.rows or [0, height - 1], crop.columns or [0, width - 1]
-    if rows[1] >= height or columns[1] >= width:
-        raise UserError(
-            f"{scene.name}: rows {rows} and columns {columns} (first and last, 0-based) must lie in the scene, which has "
-            f"{height} rows and {width} columns; correct {origin}"
-        )
-    return CubePart(scene.cube, scene.checksum, (rows[0], rows[1] + 1), (columns[0], columns[1] + 1))
 
 
 def _shared_labels(scene: Scene, part: CubePart, spec: PairSpec, side: str, origin: str) -> LabelImage:
@@ -221,73 +203,11 @@ def _shared_labels(scene: Scene, part: CubePart, spec: PairSpec, side: str, orig
     return shared
 
 
-def _drop_under_target(
-    source_labels: LabelImage, source: tuple[Scene, CubePart], target: tuple[Scene, CubePart], found: FoundPair
-) -> LabelImage:
-    """The source's labels where the target's label image is 0; both lie on one grid (Yaghmour et al. 2024, authors' code)."""
-    scene, part = target
-    under = scene.labels[slice(*part.rows), slice(*part.columns)] != 0
-    if under.shape != source_labels.shape:
-        raise UserError(
-            f"{found.origin}: drop_source_under_target needs both label images on one grid, but they are {source_labels.shape} and "
-            f"{under.shape}; leave it out"
-        )
-    _require_one_ground(source, target, found)
-    kept = np.where(under, 0, source_labels).astype(np.uint8)
-    _require_every_class(kept, found.spec, "no source pixel is left where the target has no label", found.origin)
-    return kept
-
-
-def _require_one_ground(source: tuple[Scene, CubePart], target: tuple[Scene, CubePart], found: FoundPair) -> None:
-    """Crops of equal size show one place by their coordinates; without any, by the same rows and columns of equal scenes."""
-    (first, one), (second, other) = source, target
-    here, there = _cropped(first, one), _cropped(second, other)
-    if here is not None and there is not None and here.counts_pixels == there.counts_pixels:
-        apart = here.pixels_apart(there, one.rows[1] - one.rows[0], one.columns[1] - one.columns[0])
-        same, what = apart <= PIXELS_APART, f"by their coordinates they are up to {apart:.4g} pixels apart"
-    else:
-        same = first.labels.shape != second.labels.shape or (one.rows, one.columns) == (other.rows, other.columns)
-        what = (
-            f"the source begins at row {one.rows[0]} and column {one.columns[0]} of its files, the target at row "
-            f"{other.rows[0]} and column {other.columns[0]}"
-        )
-    if not same:
-        raise UserError(
-            f"{found.origin}: drop_source_under_target needs both sides on one grid, pixel on pixel, but {what}; cut both alike with "
-            "`rows` and `columns`, or leave it out"
-        )
-
-
-def _drop_near_test(
-    source: CubePart, source_labels: LabelImage, target: CubePart, pools: Pools, found: FoundPair
-) -> LabelImage:
-    """Where both domains are parts of one cube, source labels within the buffer of test pixels would be a leak too."""
-    test = np.zeros(source.cube.shape[:2], bool)
-    test[slice(*target.rows), slice(*target.columns)] = pools.test > 0
-    buffer = BUFFERS[network_family(found.spec)]
-    near = (distance_to(test) <= buffer)[slice(*source.rows), slice(*source.columns)]
-    kept = np.where(near, 0, source_labels).astype(np.uint8)
-    _require_every_class(
-        kept, found.spec, f"no source pixel is farther than {buffer} pixels from the test pool", found.origin
-    )
-    return kept
-
-
-def _require_every_class(labels: LabelImage, spec: PairSpec, what: str, origin: str) -> None:
-    for index, row in enumerate(spec.classes, start=1):
-        if not np.any(labels == index):
-            raise UserError(f"{origin}: of class '{row.name}' {what}; leave the class out of the pair")
-
-
 def _part_labels(target_labels: LabelImage, found: FoundPair) -> Pools:
     spec = found.spec
     names = [row.name for row in spec.classes]
     file = None if spec.test_pool.indices is None else found.locate(spec.test_pool.indices)
     return split_pools(target_labels, names, spec.test_pool, found.origin, file, network_family(spec))
-
-
-def _cropped(scene: Scene, part: CubePart) -> Georeference | None:
-    return None if scene.georeference is None else scene.georeference.cropped(part.rows[0], part.columns[0])
 
 
 def _without_system(*scenes: Scene) -> list[str]:
@@ -296,48 +216,6 @@ def _without_system(*scenes: Scene) -> list[str]:
         for side, scene in zip(("source", "target"), scenes, strict=True)
         if scene.georeference is not None and not scene.georeference.crs
     ]
-
-
-def _require_one_grid(source: CubePart, target: CubePart, found: FoundPair) -> None:
-    """Parts of one cube can be compared pixel by pixel only where it is not turned for one of them."""
-    first, second = found.spec.source.axes, found.spec.target.axes
-    if found.has_one_cube and (first != second or source.cube.shape[:2] != target.cube.shape[:2]):
-        raise UserError(
-            f"{found.origin}: source and target are parts of one cube, but its axes are read as {source.cube.shape} for the source "
-            f"(`axes`: {first}) and {target.cube.shape} for the target (`axes`: {second}); say the same `axes` on both sides, "
-            "and turn the label images alike"
-        )
-
-
-def _refuse_shared_pixels(
-    source: CubePart, source_labels: LabelImage, target: CubePart, target_labels: LabelImage, found: FoundPair
-) -> None:
-    """Where source and target are parts of one cube, a pixel labelled in both would carry test labels into training."""
-    shared = np.zeros(source.cube.shape[:2], np.uint8)
-    for part, labels in ((source, source_labels), (target, target_labels)):
-        shared[slice(*part.rows), slice(*part.columns)] += labels > 0
-    count = int(np.count_nonzero(shared == 2))
-    if count:
-        raise UserError(
-            f"{found.origin}: source and target are parts of one cube and must share no labelled pixel, but {count} are labelled in "
-            "both; give each side its own rows or columns, or its own class ids"
-        )
-
-
-def _refuse_overlap(
-    source: CubePart, source_labels: LabelImage, target: CubePart, target_labels: LabelImage, found: FoundPair
-) -> None:
-    """As `_refuse_shared_pixels`, where source and target are two files of which nobody says that they show one place."""
-    overlap = find_overlap(source.pixels, source_labels, target.pixels, target_labels)
-    if overlap is not None:
-        rows = overlap.rows + target.rows[0] - source.rows[0]
-        columns = overlap.columns + target.columns[0] - source.columns[0]
-        raise UserError(
-            f"{found.origin}: source and target must share no labelled pixel, but {overlap.pixels} labelled pixels of "
-            f"{found.spec.source.cube} are, by their spectra, labelled pixels of {found.spec.target.cube} too (row {rows:+d} and "
-            f"column {columns:+d} there): crops of one scene that overlap; leave the overlap out on one side with `rows` or "
-            "`columns`, or set its labels to 0 there"
-        )
 
 
 def _fingerprint(spec: PairSpec, parts: Sequence[CubePart], labels: Sequence[LabelImage], pools: Pools) -> str:

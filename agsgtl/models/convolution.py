@@ -10,7 +10,8 @@ to three for the others (`python -m benchmarks.convolution`). It is the faster o
 
 On a GPU in float32 at Houston's size, cuDNN's deterministic kernel of it takes up to fifteen times as long; the gradient of the
 maps goes through Fourier transforms, twenty times as long as the same as a convolution; and the first layer's many bands
-and few outputs take two to three times as long as products first and sums afterwards. Small scenes are left to cuDNN.
+and few outputs take twice as long as products first and sums afterwards. On small scenes the maps' gradient alone goes its
+own way there (`python -m benchmarks.convolution --device cuda`).
 """
 
 from __future__ import annotations
@@ -86,7 +87,13 @@ def _in_whole_units(maps: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return functional.pad(maps, (0, 0, 0, 0, 0, empty)), functional.pad(weight, (0, 0, 0, 0, 0, empty))
 
 
-def _weight_gradient_on_gpu(maps: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+def map_gradient_on_gpu(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient (n, C, H, W) of the maps from the result's (n, outputs, H, W) and the weight (outputs, C, 3, 3)."""
+    return functional.conv2d(gradient, weight.transpose(0, 1).flip(2, 3), padding=1)
+
+
+def weight_gradient_on_gpu(maps: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+    """`weight_gradient` of a large scene; of a small one, cuDNN's."""
     if _is_large_on_gpu(maps):
         return weight_gradient(maps, gradient)
     return conv2d_weight(maps, weight.shape, gradient, padding=1)  # type: ignore[no-any-return]
@@ -98,7 +105,7 @@ def _is_large(maps: Tensor) -> bool:
 
 
 def _is_large_on_gpu(maps: Tensor) -> bool:
-    return len(maps) * maps.shape[2] * maps.shape[3] >= LARGE_ON_GPU
+    return _is_large(maps) and len(maps) * maps.shape[2] * maps.shape[3] >= LARGE_ON_GPU
 
 
 def _learns_slowly(device: str) -> bool:
@@ -187,7 +194,7 @@ class _AroundCudnn(torch.autograd.Function):
         (maps, weight), (gradient,) = ctx.saved_tensors, gradients
         of_maps, of_weight, of_bias = ctx.needs_input_grad
         return (
-            functional.conv2d(gradient, weight.transpose(0, 1).flip(2, 3), padding=1) if of_maps else None,
-            _weight_gradient_on_gpu(maps, gradient, weight) if of_weight else None,
+            map_gradient_on_gpu(gradient, weight) if of_maps else None,
+            weight_gradient_on_gpu(maps, gradient, weight) if of_weight else None,
             gradient.sum(dim=(0, 2, 3)) if of_bias else None,
         )

@@ -71,7 +71,7 @@ def attended(attention: SpatialAttention, maps: Tensor) -> Tensor:
     return maps * gate(attention, maps)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # equal tensors have no one truth value
 class Folded:
     """A shallow body's encoder, and the composed weights of all that follows it; good until a weight changes.
 
@@ -130,8 +130,8 @@ def gate(attention: SpatialAttention, maps: Tensor) -> Tensor:
     )  # a shift as one more input that is always 1: spares a pass over the maps
     rows = torch.cat((rows, rows.new_ones(len(rows), 1)), dim=1)
     # The widest maps of all: block by block, so that they stay in the cache from one layer to the next. A GPU wants them whole.
-    blocks = (rows,) if rows.is_cuda else rows.split(BLOCK)
-    rows = second_norm(torch.cat([second(_leaky(block @ matrix)) for block in blocks]))
+    blocks = [second(_leaky(block @ matrix)) for block in rows.split(len(rows) if rows.is_cuda else BLOCK)]
+    rows = second_norm(blocks[0] if len(blocks) == 1 else torch.cat(blocks))
     for linear, norm in deeper:
         rows = norm(linear(_leaky(rows)))
     opened = attention.floor + (attention.ceiling - attention.floor) * rows.sigmoid()

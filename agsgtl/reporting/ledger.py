@@ -10,14 +10,12 @@ A study is (method, pair, k). Its trials and the confirmations are folders of th
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import socket
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,7 @@ from agsgtl.durable import (
     sync,
     write_once,
 )
-from agsgtl.errors import Interrupted, OtherVersion, UserError
+from agsgtl.errors import Interrupted, Torn, UserError
 from agsgtl.reporting.record import (
     Ask,
     Document,
@@ -122,15 +120,13 @@ class TrialFolder:
         """Sets aside the documents here that cannot be parsed; a sentence for each. What they said is made again.
 
         Raises:
-            OtherVersion: another version wrote one of them; then all of them stay.
+            UserError: another version wrote one of them, or the system does not let it be read; then all of them stay.
         """
-        damaged: dict[str, UserError] = {}
+        damaged: dict[str, Torn] = {}
         for kind, name in ((Ask, "ask.json"), (Record, "record.json"), (ScoresFile, "scores.json")):
             try:
                 _read_if_there(kind, f"{self.path}/{name}")
-            except OtherVersion:
-                raise
-            except UserError as error:
+            except Torn as error:
                 damaged[name] = error
         return [f"{error}; set aside as {set_aside(self.path / name).name}" for name, error in damaged.items()]
 
@@ -344,15 +340,3 @@ def _numbered(folder: Path) -> list[TrialFolder]:
 
 def _number(path: Path) -> tuple[int, str]:
     return (int(path.name) if path.name.isdecimal() else -1, path.name)
-
-
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """For reading thousands of records: they hold no cycles, and looking for some takes a quarter of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

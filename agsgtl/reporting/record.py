@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from agsgtl.config import ADDED_LATER, Value, describe_errors, digest, in_full
 from agsgtl.durable import json_bytes
-from agsgtl.errors import OtherVersion, UserError
+from agsgtl.errors import OtherVersion, Torn, UserError
 from agsgtl.evaluation.scores import Scores as Scores  # noqa: PLC0414 - a part of the ledger too
 from agsgtl.seeds import Seeds
 
@@ -205,7 +205,8 @@ def read_document(kind: type[Document], path: Path | str) -> Document:
     Raises:
         OtherVersion: another version wrote it: its schema is a later one, or it has keys or values that are not known here,
             or lacks one.
-        UserError: the file cannot be read, is no JSON, or does not follow the schema.
+        Torn: it is no JSON, or has values that no version writes.
+        UserError: the system does not let it be read.
     """
     try:
         with open(path, "rb", buffering=0) as file:
@@ -214,7 +215,7 @@ def read_document(kind: type[Document], path: Path | str) -> Document:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
         _refuse_other_version(kind, path, error)
-        raise UserError(f"{path}: is no {kind.__name__} of this version: {describe_errors(error)[0]}") from None
+        raise Torn(f"{path}: is no {kind.__name__} of this version: {describe_errors(error)[0]}") from None
 
 
 def _refuse_other_version(kind: type[BaseModel], path: Path | str, error: ValidationError) -> None:

@@ -16,7 +16,8 @@ from pandas.api.extensions import ExtensionArray
 
 from agsgtl.config import HYPERPARAMETERS
 from agsgtl.errors import UserError
-from agsgtl.reporting.ledger import OWN_FOLDERS, without_garbage_collection
+from agsgtl.garbage import without_garbage_collection
+from agsgtl.reporting.ledger import OWN_FOLDERS
 from agsgtl.reporting.record import Record, Scores, ScoresFile, SeedOutcome, read_document
 
 METRICS = ("macro_f1", "balanced_accuracy", "mean_iou", "overall_accuracy", "kappa")
@@ -169,7 +170,7 @@ def find_trials(results: Path, unscored_search: bool = True) -> Iterator[str]:
 def read_trials(names: Iterable[str], results: Path) -> pd.DataFrame:
     """The rows of some records, not merged; `names` are their folders below a results folder."""
     ordered = list(names)
-    with without_garbage_collection():
+    with without_garbage_collection():  # records hold no cycles, and looking for some takes a quarter of the time
         return concatenate([_read_chunk(ordered[at : at + _CHUNK], results) for at in range(0, len(ordered), _CHUNK)])
 
 

@@ -26,7 +26,7 @@ from agsgtl.training.extent import Part, SourceParts, logits_in_windows, target_
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import all_target, at_pixels, cross_entropy, entropy, none_target, weighted_sum
 from agsgtl.training.precision import autocast
-from agsgtl.training.steps import Repeated, adam, stepped
+from agsgtl.training.steps import Recordings, adam, stepped
 from agsgtl.training.training import Losses, Training
 from agsgtl.training.views import drawn_view
 
@@ -63,8 +63,7 @@ class AdversarialTraining(Training):
         self.target_optimizer = adam(trained, self.settings.target_learning_rate)
         self.discriminator_optimizer = adam(discriminator.parameters(), self.settings.discriminator_learning_rate)
         device = inputs.target_cube.device
-        self.discriminator_step = Repeated(self._discriminator_step, device)
-        self.target_step = Repeated(self._target_step, device)
+        self.discriminator_recordings, self.target_recordings = Recordings(device), Recordings(device)
         with torch.no_grad(), autocast(config):
             self.source_features = folded.features(source.eval().body, inputs.source_cube)
         self.source_parts = SourceParts(
@@ -118,8 +117,9 @@ class AdversarialTraining(Training):
         ):  # the target and its gate in eval mode do not move during these steps
             features = self._gated_features(features)
             patches = folded.patches(self.discriminator, features)
-        what_they_see = (features, patches, self.source_part, self.source_patches, unlabelled)
-        return torch.stack([self.discriminator_step(*what_they_see) for _ in range(self.settings.discriminator_steps)])
+        seen = (features, patches, self.source_part, self.source_patches, unlabelled)
+        steps = range(self.settings.discriminator_steps)
+        return torch.stack([self.discriminator_recordings.run(self._discriminator_step, *seen) for _ in steps])
 
     def _discriminator_step(
         self,
@@ -152,7 +152,8 @@ class AdversarialTraining(Training):
         seed, losses = derive_seed(self.seed, "orientation"), []
         weight = self.inputs.target_cube.new_full((), self.adversarial_weight(epoch)) if self.loss.adversarial else 0.0
         for step in range(self.settings.target_steps):
-            losses.append(self.target_step(unlabelled, drawn_view(self.config, seed, epoch, step), weight))
+            seen = drawn_view(self.config, seed, epoch, step)
+            losses.append(self.target_recordings.run(self._target_step, unlabelled, seen, weight))
             self._forget_features()
             self.averaged.update()
             if self._watches_target_ce():
@@ -244,8 +245,8 @@ class AdversarialTraining(Training):
         self.discriminator.load_state_dict(under("discriminator", state))
         load_optimizer_tensors(self.target_optimizer, under("target_optimizer", state))
         load_optimizer_tensors(self.discriminator_optimizer, under("discriminator_optimizer", state))
-        for step in (self.discriminator_step, self.target_step):
-            step.forget()
+        self.discriminator_recordings.forget()
+        self.target_recordings.forget()
         self.low_epochs = state["low_epochs"].clone()
         self.averaged.load_state(under("target", state))
         self._forget_features()

@@ -20,7 +20,7 @@ from agsgtl.training.extent import Part, logits_in_windows
 from agsgtl.training.inputs import TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.training.precision import autocast
-from agsgtl.training.steps import Repeated, adam, stepped
+from agsgtl.training.steps import Recordings, adam, stepped
 from agsgtl.training.training import Losses, Training
 from agsgtl.training.views import drawn_view
 
@@ -50,7 +50,7 @@ class SupervisedTraining(Training):
         self.extent = config.adapt.extent if domains else "scene"
         self.averaged = Averaged(segmenter, config.adapt.ema_decay)
         self.optimizer = adam(segmenter.parameters(), config.adapt.target_learning_rate)
-        self.step = Repeated(self._step, inputs.target_cube.device)
+        self.recordings = Recordings(inputs.target_cube.device)
 
     def train_epoch(self, epoch: int) -> Losses:
         """One epoch; the mean of its losses."""
@@ -58,7 +58,8 @@ class SupervisedTraining(Training):
         parts = tuple(domain(epoch) for domain in self.domains)
         losses = []
         for step in range(self.config.adapt.target_steps):
-            losses.append(self.step(parts, drawn_view(self.config, self.seed, epoch, step)))
+            seen = drawn_view(self.config, self.seed, epoch, step)
+            losses.append(self.recordings.run(self._step, parts, seen))
             self.averaged.update()
         return {"segmentation": torch.stack(losses).mean()}
 
@@ -111,7 +112,7 @@ class SupervisedTraining(Training):
         """Goes on from such a state."""
         self.averaged.load_state(under("segmenter", state))
         load_optimizer_tensors(self.optimizer, under("optimizer", state))
-        self.step.forget()
+        self.recordings.forget()
 
 
 @final

@@ -21,7 +21,7 @@ from agsgtl.training import TRAINER_VERSION, checkpoint
 from agsgtl.training.inputs import LabelledPixels, TrainingInputs
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.training.precision import autocast
-from agsgtl.training.steps import Repeated, adam, stepped
+from agsgtl.training.steps import Recordings, adam, stepped
 
 _SETTINGS_THAT_MATTER = ("model.family", "model.width", "data.normalisation", "pretrain.", "runtime.")
 """The rest of the config never reaches the pre-training; the target's gate has two fixed widths."""
@@ -71,9 +71,9 @@ def pretrain(
         segmenter.eval()
         return loss_on(inputs.source_validation)
 
-    both = [Repeated(step, inputs.source_cube.device) for step in (train, validate)]
+    recorded = [(step, Recordings(inputs.source_cube.device)) for step in (train, validate)]
     for epoch in range(1, config.pretrain.epochs + 1):
-        train_loss, validation_loss = torch.stack([step() for step in both]).tolist()
+        train_loss, validation_loss = torch.stack([recordings.run(step) for step, recordings in recorded]).tolist()
         train_losses.append(train_loss)
         validation_losses.append(validation_loss)
         if not math.isfinite(train_losses[-1] + validation_losses[-1]):

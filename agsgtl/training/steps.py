@@ -6,19 +6,22 @@ its own work is less than 2. A recording runs the same kernels in the same order
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
+from agsgtl.garbage import without_garbage_collection
+
 WARM_UP: Final = 3
 """Times that a step runs as it is before it is recorded: optimisers and libraries take memory of their own at first."""
+
+MOST_RECORDINGS: Final = 128
+"""Of one step, as many as a shallow network has views: each holds the driver's memory, which no share of the GPU counts."""
 
 
 def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
@@ -36,45 +39,46 @@ def stepped(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     return loss.detach()
 
 
-class Repeated:
-    """A step that is called with ever the same kinds of arguments; a GPU records it, a CPU just runs it.
+class Recordings:
+    """The recordings of one step, which is called with ever the same kinds of arguments; a CPU makes none.
 
     Arguments are tensors, hashable values, and tuples and dataclasses of both. Each combination of values gets a recording of
     its own; a tensor is brought to where the recordings read it, unless it is the one of the call before. What else the step
-    reads and writes (weights, statistics, an optimiser's state) has to stay at its place in memory: `forget` says that it did not.
-    All calls are on one CUDA stream.
-
-    Args:
-        step: gives one tensor; it never waits for the device.
-        device: where it runs.
+    reads and writes (weights, statistics, an optimiser's state) has to stay at its place in memory: `forget` says that it did
+    not. Tensors of other shapes make all recordings anew, as windows around pixels drawn anew do in most epochs.
     """
 
-    def __init__(self, step: Callable[..., Tensor], device: torch.device) -> None:
-        self.step, self.is_recorded = step, device.type == "cuda"
+    def __init__(self, device: torch.device) -> None:
+        self.is_used = device.type == "cuda"
         self.forget()
 
     def forget(self) -> None:
         """Drops all recordings."""
         self._calls: Counter[Hashable] = Counter()
-        self._recordings: dict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        self._recorded: dict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
         self._latest: list[Tensor] = []
         self._places: list[Tensor] = []
 
-    def __call__(self, *arguments: Any) -> Tensor:
-        """What the step gives."""
-        if not self.is_recorded:
-            return self.step(*arguments)
+    def run(self, step: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """What the step gives, which is one tensor; it must not wait for the device."""
+        if not self.is_used:
+            return step(*arguments)
         leaves = list(_leaves(arguments))
         values = tuple(leaf for leaf in leaves if not isinstance(leaf, Tensor))
         self._place([leaf for leaf in leaves if isinstance(leaf, Tensor)])
-        if values not in self._recordings:
-            self._calls[values] += 1
-            if self._calls[values] <= WARM_UP:
-                return self.step(*arguments)
-            self._recordings[values] = self._record(_with_tensors(arguments, iter(self._places)))
-        recording, result = self._recordings[values]
+        if values not in self._recorded:
+            if not self._is_due(values):
+                return step(*arguments)
+            self._recorded[values] = _record(step, _with_tensors(arguments, iter(self._places)))
+        recording, result = self._recorded[values]
         recording.replay()
         return result.clone()
+
+    def _is_due(self, values: Hashable) -> bool:
+        """Whether to record: after the warm-up, and values that have come before, since a recording costs as much as two steps."""
+        self._calls[values] += 1
+        is_warm = self._calls.total() > WARM_UP
+        return is_warm and self._calls[values] > 1 and len(self._recorded) < MOST_RECORDINGS
 
     def _place(self, tensors: Sequence[Tensor]) -> None:
         """Brings the tensors to where the recordings read them.
@@ -89,40 +93,39 @@ class Repeated:
             if tensor is latest:
                 continue
             if self._places[index] is latest:
-                self._recordings.clear()
+                self._recorded.clear()
                 self._places[index] = torch.empty_like(latest)
             self._places[index].copy_(tensor)
             self._latest[index] = tensor
 
-    def _record(self, arguments: Sequence[Any]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-        """The recording, and where its result will lie; nothing is run yet."""
-        recording = torch.cuda.CUDAGraph()
-        with _nothing_collected(), torch.cuda.graph(recording, _shared_memory(), capture_error_mode="thread_local"):
-            result = self.step(*arguments)
-        _ALIVE[recording] = torch.cuda.current_stream()
-        return recording, result
+
+def _record(step: Callable[..., Tensor], arguments: Sequence[Any]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    """The recording of a step, and where its result will lie; nothing is run yet.
+
+    An earlier trial's memory on the GPU, given back meanwhile, would spoil it. What spoils it is what is raised, and not that it
+    is spoiled; and the stream is then the caller's again, where PyTorch would stay on its own.
+    """
+    recording = torch.cuda.CUDAGraph()
+    try:
+        with (
+            without_garbage_collection(),
+            torch.cuda.stream(torch.cuda.current_stream()),
+            torch.cuda.graph(recording, _shared_memory(), capture_error_mode="thread_local"),
+        ):
+            result = step(*arguments)
+    except Exception as error:
+        raise error.__context__ or error from None
+    _ALIVE.add(recording)
+    return recording, result
 
 
-_ALIVE: WeakKeyDictionary[torch.cuda.CUDAGraph, torch.cuda.Stream] = WeakKeyDictionary()
-"""All recordings of the process that are still of use, and the stream that each runs on."""
+_ALIVE: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
+"""All recordings of the process that are still of use."""
 
 
 def _shared_memory() -> Any:
-    """The memory of this stream's other recordings, for one more: no two run at once, and none reads what another left there."""
-    stream = torch.cuda.current_stream()
-    return next((recording.pool() for recording, on in _ALIVE.items() if on == stream), None)
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Inside, Python frees nothing of its own accord: to free an earlier trial's memory on the GPU would spoil a recording."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    """The memory of the recordings that are alive, for one more: no two run at once, and none reads what another left there."""
+    return next((recording.pool() for recording in _ALIVE), None)
 
 
 def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:

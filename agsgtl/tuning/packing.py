@@ -18,9 +18,12 @@ import torch
 from agsgtl.provenance import GpuMemory, gpu_memory
 from agsgtl.training.steps import WARM_UP
 
-FIRST_EPOCHS = WARM_UP + 2
-"""After so many epochs a trial has allocated what it needs: networks, optimisers, activations of both scenes, recordings of its
-steps, which with one step an epoch are made in the one after `WARM_UP`."""
+FIRST_EPOCHS = WARM_UP + 1
+"""After so many epochs most trials have allocated what they need: networks, optimisers, activations of both scenes, and recordings
+of their steps, which with one step an epoch are made in the one after `WARM_UP`."""
+
+GROWN = 1.02
+"""So many times what was reported, and it is reported anew: steps that see random views are recorded in later epochs too."""
 
 HEADROOM = 1.1
 """A trial gets so many times what was measured: sampled widths differ, and the allocator fragments."""
@@ -120,14 +123,15 @@ def measured_columns(measure: Callable[[], GpuMemory | None] = gpu_memory) -> di
 
 
 class Measured:
-    """Adds what the first epochs took to one of a trial's reports, once."""
+    """Adds what the first epochs took to a trial's report, and later what it has grown to."""
 
     def __init__(self, measure: Callable[[], GpuMemory | None] = gpu_memory) -> None:
-        self.measure, self.is_due = measure, True
+        self.measure, self.reported_mib = measure, 0.0
 
     def __call__(self, epoch: int) -> dict[str, float]:
         """The columns to add to this epoch's report."""
-        if not self.is_due or epoch < FIRST_EPOCHS:
+        memory = self.measure() if epoch >= FIRST_EPOCHS else None
+        if memory is None or memory.used_mib <= GROWN * self.reported_mib:
             return {}
-        self.is_due = False
-        return measured_columns(self.measure)
+        self.reported_mib = memory.used_mib
+        return memory.columns()

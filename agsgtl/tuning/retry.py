@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Final
 
 from agsgtl.durable import free_name
-from agsgtl.errors import OtherVersion, UserError
+from agsgtl.errors import Torn
 from agsgtl.reporting.ledger import Ledger, TrialFolder
 from agsgtl.reporting.record import Reason
 
@@ -25,10 +25,8 @@ def failed_from_outside(ledger: Ledger, studies: Iterable[str]) -> Iterator[tupl
     for folder in chain(searched, ledger.confirmations()):
         try:
             record = folder.record()
-        except OtherVersion:
-            raise
-        except UserError:
-            continue  # torn: the queue sets it aside, and the trial runs again by that
+        except Torn:
+            continue  # the queue sets it aside, and the trial runs again by that
         if record is not None and record.status == "failed" and record.reason in FROM_OUTSIDE:
             yield folder, record.reason
 

@@ -81,6 +81,27 @@ def test_around_cudnn_it_is_the_convolution_with_its_gradients(
     torch.testing.assert_close(gradients(got, *of), gradients(expected, *of))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("reduced", [False, True])
+@pytest.mark.parametrize("channels", [(8, 2), (130, 5)])
+def test_on_a_gpu_a_large_scene_has_the_same_convolution_and_gradients(
+    channels: tuple[int, int], reduced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "LARGE_ON_GPU", 1)
+    inputs, outputs = channels
+    dtype = torch.float32 if reduced else torch.float64  # autocast leaves float64 alone
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, device="cuda", dtype=dtype)
+    maps = torch.randn(1, inputs, 6, 7, dtype=dtype, device="cuda")
+    of = [layer.weight, layer.bias]
+    expected = layer(maps)
+    with torch.autocast("cuda", torch.bfloat16, enabled=reduced):
+        got = convolved(layer, maps, layer.weight, layer.bias)
+    near = {"rtol": 2e-2, "atol": 1.0} if reduced else {"rtol": 1e-9, "atol": 1e-9}
+    assert got.dtype == (torch.bfloat16 if reduced else torch.float64)
+    for ours, theirs in zip((got, *gradients(got, *of)), (expected, *gradients(expected, *of)), strict=True):
+        torch.testing.assert_close(ours.to(dtype), theirs, **near)
+
+
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_pixels_give_to_their_neighbours_adds_up_to_the_convolution(count: int, has_bias: bool) -> None:

@@ -7,7 +7,7 @@ import pytest
 from synthetic import make_record, write_run
 
 from agsgtl.durable import move_folder
-from agsgtl.errors import Interrupted, OtherVersion
+from agsgtl.errors import Interrupted, OtherVersion, UserError
 from agsgtl.reporting.ledger import TrialFolder
 from agsgtl.reporting.record import Identity
 from agsgtl.seeds import Seeds
@@ -81,3 +81,11 @@ def test_a_torn_document_beside_one_of_another_version_stays_too(tmp_path: Path)
         folder.mend()
     (tmp_path / "scores.json").unlink()
     assert [said.partition(":")[0] for said in folder.mend()] == [str(tmp_path / "ask.json")]
+
+
+def test_a_document_that_the_system_does_not_let_be_read_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "ask.json").write_text("{")
+    (tmp_path / "record.json").mkdir()
+    with pytest.raises(UserError, match=r"record\.json: cannot be read: Is a directory"):
+        TrialFolder(tmp_path).mend()
+    assert {path.name for path in tmp_path.iterdir()} == {"ask.json", "record.json"}

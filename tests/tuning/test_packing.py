@@ -59,11 +59,14 @@ def test_as_many_equal_shares_as_fit_and_no_more(needed: float) -> None:
     assert (together + 1) * needed > 1.0 - 1e-3
 
 
-def test_a_trial_is_measured_once_after_its_first_epochs() -> None:
-    measured = Measured(lambda: GpuMemory(700.0, 8_000.0))
-    columns = [measured(epoch) for epoch in range(1, FIRST_EPOCHS + 3)]
-    assert [bool(found) for found in columns] == [False] * (FIRST_EPOCHS - 1) + [True, False, False]
-    assert columns[FIRST_EPOCHS - 1] == {"gpu_memory_mib": 700.0, "gpu_total_mib": 8_000.0}
+def test_a_trial_is_measured_after_its_first_epochs_and_again_where_it_has_grown() -> None:
+    held = iter([700.0, 700.0, 701.0, 900.0, 900.0])
+    measured = Measured(lambda: GpuMemory(next(held), 8_000.0))
+    columns = [measured(epoch) for epoch in range(1, FIRST_EPOCHS + 5)]
+    assert [found.get("gpu_memory_mib") for found in columns] == [
+        *[None] * (FIRST_EPOCHS - 1), 700.0, None, None, 900.0, None
+    ]  # fmt: skip
+    assert columns[FIRST_EPOCHS - 1]["gpu_total_mib"] == 8_000.0
     assert Measured(lambda: None)(FIRST_EPOCHS) == {}
 
 
