@@ -165,7 +165,7 @@ def course(training: Training) -> tuple[list[dict[str, float]], Tensor, float]:
         {},
         {"adapt__extent": "windows", "adapt__source_pixels_per_class": 1, "size": (200, 300, 5)},
         {"adapt__orientation": "random", "adapt__discriminator_view": "random", "adapt__target_steps": 6},
-        {"adapt__orientation": "random", "adapt__pooling_grid": "random"},
+        {"adapt__orientation": "random", "adapt__pooling_grid": "random", "adapt__target_steps": 40},
         {"adapt__adversarial_schedule": "decay", "loss__target_segmentation": 1.0, "loss__entropy": 0.1},
         {"loss__unlabelled_adversarial": 0.5, "attention__target": False, "adapt__train_classifier": True},
         {"adapt__early_stop": "target_ce", "adapt__early_stop_target_ce": 0.0, "adapt__keep": "lowest_target_ce"},
