@@ -7,7 +7,7 @@ the meaning from the trials it touches: the driver says which, and goes on only 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -74,7 +74,12 @@ def stored_experiment(ledger: Ledger) -> dict[str, Any] | None:
         return None
 
 
-def remembered_concurrency(experiment: Experiment, ledger: Ledger, may_set_aside: bool) -> int | None:
+def remembered_concurrency(
+    experiment: Experiment,
+    ledger: Ledger,
+    may_set_aside: bool,
+    check: Callable[[Sequence[str]], None] = lambda begun_anew: None,
+) -> int | None:
     """How many trials of a study run at once by the stored experiment, once it is judged what has changed in the file.
 
     None where nothing is stored, or no trial is left that was asked by it.
@@ -83,19 +88,21 @@ def remembered_concurrency(experiment: Experiment, ledger: Ledger, may_set_aside
         experiment: as the file says now.
         ledger: of the experiment.
         may_set_aside: move the studies that a change touches to `superseded/`.
+        check: may refuse to go on, before anything is moved; it is told the studies that begin anew.
 
     Raises:
         UserError: a change touches studies that have trials, and `may_set_aside` is false; or the stored file is damaged.
     """
     stored = stored_experiment(ledger)
+    changes = [] if stored is None else find_changes(stored, experiment, ledger)
+    touched = touched_studies(changes)
+    if touched and not may_set_aside:
+        raise UserError(say_changes(changes, experiment, ledger))
+    check(touched)
     if stored is None:
         if ledger.experiment_file.exists():
             set_aside(ledger.experiment_file)  # damaged, and no loss while no trial was asked
         return None
-    changes = find_changes(stored, experiment, ledger)
-    touched = touched_studies(changes)
-    if touched and not may_set_aside:
-        raise UserError(say_changes(changes, experiment, ledger))
     for study in touched:
         move_folder(ledger.path / study, ledger.path / "superseded" / study)
     return None if touched and not ledger.studies() else int(stored["concurrency"])

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
     ledger = Ledger((results / experiment.file.name).resolve())
     with only_driver(ledger, orders.take_over) as lease:
         _say(limits_of(ledger.path))
-        concurrency = remembered_concurrency(experiment, ledger, orders.may_set_aside)
         names = [str(name) for name in study_names(experiment)]
-        require_warm_start(experiment.warm_start, ledger, names, experiment.file.search.trials)
+        check = partial(require_warm_start, experiment.warm_start, ledger, names, experiment.file.search.trials)
+        concurrency = remembered_concurrency(experiment, ledger, orders.may_set_aside, check)
         for pair in experiment.pairs.values():
             _say(unpack_pair(pair, ledger.path))
         end = SweepEnd(ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,15 @@ def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
         {"0815"},
         ["0815"],
     )
+
+
+def test_what_is_refused_before_anything_is_moved_leaves_all_as_it_was(ledger: Ledger, tmp_path: Path) -> None:
+    def refuse(begun_anew: Sequence[str]) -> None:
+        assert begun_anew == ("agsgtl/tiny/3", "fine_tune/tiny/3")
+        raise UserError("no")
+
+    changed = load(tmp_path, resources={"gpu": 0.5})
+    with pytest.raises(UserError, match="no"):
+        remembered_concurrency(changed, ledger, may_set_aside=True, check=refuse)
+    assert len(ledger.studies()) == 2
+    assert not (ledger.path / "superseded").exists()
