@@ -39,6 +39,8 @@ class _Range(BaseModel):
             raise ValueError("log: true and a step exclude each other")
         if step is not None and step <= 0:
             raise ValueError(f"step must be positive, got {step:g}")
+        if step is not None and low < high < low + step:
+            raise ValueError(f"step must not be wider than the range, which is {high - low:g}, got {step:g}")
         return self
 
 
