@@ -6,7 +6,7 @@ since then stays too, asked with the failure known; what it asks from now on see
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from typing import Final
 
@@ -19,10 +19,18 @@ FROM_OUTSIDE: Final[tuple[Reason, ...]] = ("timeout", "node_lost", "error", "out
 """Reasons that another machine, limit, file or version may do away with; what diverged would end so again."""
 
 
-def failed_from_outside(ledger: Ledger, studies: Iterable[str]) -> Iterator[tuple[TrialFolder, Reason]]:
-    """The trials and finals of some studies, and the confirmations, whose records say that they failed from outside."""
+def failed_from_outside(
+    ledger: Ledger, studies: Iterable[str], confirmed: Collection[str]
+) -> Iterator[tuple[TrialFolder, Reason]]:
+    """The trials and finals of some studies, and the confirmations of some methods, whose records say that they failed from outside.
+
+    What was taken out of the experiment would not run again, and keeps its record.
+    """
     searched = (folder for study in studies for folder in (*ledger.trials(study), *ledger.finals(study)))
-    for folder in chain(searched, ledger.confirmations()):
+    methods = (
+        folder for folder in ledger.confirmations() if folder.path.relative_to(ledger.path).parts[1] in confirmed
+    )
+    for folder in chain(searched, methods):
         try:
             record = folder.record()
         except Torn:
@@ -31,10 +39,10 @@ def failed_from_outside(ledger: Ledger, studies: Iterable[str]) -> Iterator[tupl
             yield folder, record.reason
 
 
-def hand_out_again(ledger: Ledger, studies: Iterable[str]) -> list[str]:
+def hand_out_again(ledger: Ledger, studies: Iterable[str], confirmed: Collection[str]) -> list[str]:
     """Moves the records of `failed_from_outside` to `superseded/retried/`, with the failures before them; a sentence for each."""
     said = []
-    for folder, reason in list(failed_from_outside(ledger, studies)):
+    for folder, reason in list(failed_from_outside(ledger, studies, confirmed)):
         name = folder.path.relative_to(ledger.path)
         place = free_name(ledger.path / "superseded" / "retried" / name)
         place.mkdir(parents=True)

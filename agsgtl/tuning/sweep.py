@@ -89,7 +89,7 @@ def sweep(path: Path, results: Path, orders: Orders = Orders()) -> SweepEnd:
         end = SweepEnd(ledger)
         lease.require()  # unpacking took its time, and a queue moves folders
         if orders.retry_failed:
-            _say(hand_out_again(ledger, names))
+            _say(hand_out_again(ledger, names, experiment.file.confirm.methods))
         queue = JobQueue(experiment, ledger, concurrency, lease.number) if concurrency else None
         _say(queue.take_notices() if queue else [])
         if queue is None or not queue.is_finished:
@@ -186,7 +186,8 @@ def _finish(experiment: Experiment, ledger: Ledger, queue: JobQueue, lease: Leas
         if record.status == "failed" and record.reason != "diverged"
     ]
     if end.missing or end.failed:
-        end.from_outside = sum(1 for _ in failed_from_outside(ledger, [str(study.name) for study in queue.studies]))
+        studies = [str(study.name) for study in queue.studies]
+        end.from_outside = sum(1 for _ in failed_from_outside(ledger, studies, experiment.file.confirm.methods))
 
 
 def _busy_share(spans: list[dict[str, Any]], cpus: int) -> float | None:

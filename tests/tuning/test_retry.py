@@ -24,11 +24,12 @@ from agsgtl.yamlfile import read_yaml
 from experiments import SPACE, write_experiment
 
 STUDY = StudyName("agsgtl", "tiny", 3)
+METHODS = ("lda", "agsgtl")
 
 
 def experiment_of(folder: Path, trials: int = 4) -> Experiment:
     changes = {"search__trials": trials, "search__seeds": [0], "search__finalists": 1, "search__final_seeds": [7]}
-    return load_experiment(write_experiment(folder, {"agsgtl": SPACE}, **changes, confirm__methods=["lda", "agsgtl"]))
+    return load_experiment(write_experiment(folder, {"agsgtl": SPACE}, **changes, confirm__methods=list(METHODS)))
 
 
 def fail(queue: JobQueue, job: Job, reason: Reason) -> None:
@@ -64,11 +65,11 @@ def test_a_trial_a_final_and_a_confirmation_run_again_and_nothing_else(tmp_path:
     assert len(failed) == 3
     before, asked = {folder: TrialFolder(ledger.path / folder).record() for folder in ran}, asks_of(ledger, STUDY)
     assert run(JobQueue(experiment, ledger, 2), {}) == []  # without being told
-    assert len(hand_out_again(ledger, [str(STUDY)])) == 3
+    assert len(hand_out_again(ledger, [str(STUDY)], METHODS)) == 3
     assert set(run(JobQueue(experiment, ledger, 2), {})) == failed
     assert asks_of(ledger, STUDY) == asked
     assert all(TrialFolder(ledger.path / name).record() == before[name] for name in set(ran) - failed)
-    assert not list(failed_from_outside(ledger, [str(STUDY)]))
+    assert not list(failed_from_outside(ledger, [str(STUDY)], METHODS))
     for name in failed:
         moved = TrialFolder(ledger.path / "superseded/retried" / name)
         assert (moved.record(), len(moved.failures())) == (before[name], 1)
@@ -78,9 +79,9 @@ def test_a_trial_a_final_and_a_confirmation_run_again_and_nothing_else(tmp_path:
 def test_a_search_goes_on_from_what_a_trial_gave_at_last(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "results")
     run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/0": "timeout"})
-    hand_out_again(ledger, [str(STUDY)])
+    hand_out_again(ledger, [str(STUDY)], METHODS)
     run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/0": "timeout"})
-    hand_out_again(ledger, [str(STUDY)])
+    hand_out_again(ledger, [str(STUDY)], METHODS)
     assert sorted(path.name for path in (ledger.path / "superseded/retried" / str(STUDY) / "trials").iterdir()) == [
         "0",
         "0-1",
@@ -95,14 +96,21 @@ def test_a_search_goes_on_from_what_a_trial_gave_at_last(tmp_path: Path) -> None
 def test_what_would_end_so_again_stays(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "results")
     run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/1": "diverged"})
-    assert hand_out_again(ledger, [str(STUDY)]) == []
+    assert hand_out_again(ledger, [str(STUDY)], METHODS) == []
+
+
+def test_the_confirmation_of_a_method_that_was_taken_out_keeps_its_record(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "results")
+    run(JobQueue(experiment_of(tmp_path), ledger, 2), {"lda/tiny/3/50": "timeout"})
+    assert hand_out_again(ledger, [str(STUDY)], ["agsgtl"]) == []
+    assert TrialFolder(ledger.path / "confirm/lda/tiny/3/50").has_record()
 
 
 def test_a_torn_record_is_left_to_the_queue_which_runs_its_trial_again_by_itself(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "results")
     run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/1": "timeout"})
     (ledger.path / str(STUDY) / "trials/2/record.json").write_text('{"schema')
-    assert len(hand_out_again(ledger, [str(STUDY)])) == 1
+    assert len(hand_out_again(ledger, [str(STUDY)], METHODS)) == 1
     assert sorted(name[-1] for name in run(JobQueue(experiment_of(tmp_path), ledger, 2), {})) == ["1", "2"]
 
 
@@ -111,7 +119,7 @@ def test_tables_are_told_that_trials_of_a_search_ran_again(tmp_path: Path) -> No
     run(JobQueue(experiment_of(tmp_path), ledger, 2), {"trials/1": "timeout", "lda/tiny/3/50": "timeout"})
     write_stored(experiment_of(tmp_path), ledger, 2, 1, cells=[])
     before = read_yaml(ledger.experiment_file)["search"]["warnings"]
-    hand_out_again(ledger, [str(STUDY)])
+    hand_out_again(ledger, [str(STUDY)], METHODS)
     write_stored(experiment_of(tmp_path), ledger, 2, 1, cells=[])
     said = read_yaml(ledger.experiment_file)["search"]["warnings"]
     assert said[:-1] == before
@@ -124,7 +132,7 @@ def test_test_labels_stay_closed_while_a_trial_that_is_run_again_has_no_record(t
     write_stored(experiment, ledger, 2, 1, cells=[], is_decided=True)
     for folder in ledger.confirmations():
         folder.write_scores(())
-    hand_out_again(ledger, [str(STUDY)])
+    hand_out_again(ledger, [str(STUDY)], METHODS)
     with pytest.raises(UserError, match="this sweep is not finished"):
         score_trials(ledger.path)
 

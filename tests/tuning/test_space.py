@@ -55,8 +55,14 @@ def test_the_words_are_optunas(tmp_path: Path) -> None:
         ("loss.entropy: {type: float, low: 0, high: 1, log: true}", "with log: true, low must be positive, got 0"),
         ("loss.entropy: {type: float, low: 1, high: 9, log: true, step: 1}", "log: true and a step exclude each other"),
         ("adapt.epochs: {type: int, low: 1, high: 9, log: true, step: 2}", "log: true and a step exclude each other"),
-        ("adapt.epochs: {type: int, low: 1, high: 3, step: 5}", "step must not be wider than the range, which is 2, got 5"),
-        ("loss.entropy: {type: float, low: 0, high: 0.5, step: 1}", "step must not be wider than the range, which is 0.5"),
+        (
+            "adapt.epochs: {type: int, low: 1, high: 3, step: 5}",
+            "step must not be wider than the range, which is 2, got 5",
+        ),
+        (
+            "loss.entropy: {type: float, low: 0, high: 0.5, step: 1}",
+            "step must not be wider than the range, which is 0.5",
+        ),
         (
             "loss.entropy: {type: float, low: 0, high: 1, step: 1e-320}",
             "'loss.entropy': Optuna makes no distribution of {",
