@@ -230,13 +230,13 @@ def main() -> None:
     ratios = {name: [n / t for n, t in zip(times["naive"], taken, strict=True)] for name, taken in times.items()}
     work, pace = operations(height * width, bands), bandwidth(device)
     peaks = {dtype: matrix_peak(device, dtype) for dtype in {getattr(torch, TRAINERS[name][1]) for name in trainers}}
-    said = ", ".join(f"{str(dtype).removeprefix('torch.')} {peak / 1e12:.2f}" for dtype, peak in peaks.items())
+    said = ", ".join(f"{str(dtype).removeprefix('torch.')} {peak / 1e9:.0f}" for dtype, peak in peaks.items())
     where = device if device == "cpu" else torch.cuda.get_device_name()
     print(
         f"scene {arguments.size}, {where}, {arguments.threads} threads, {arguments.rounds} rounds after {WARM_UP_EPOCHS}"
     )
     print(f"at least {work / 1e9:.0f} x 10^9 operations an epoch; a copy moves {pace / 1e9:.0f} x 10^9 bytes a second")
-    print(f"10^12 operations a second of a matrix product: {said}\n")
+    print(f"10^9 operations a second of a matrix product: {said}\n")
     print(
         "| trainer | s an epoch, median (range) | first two epochs, s | times faster than naive, median (range) "
         "| share of matrix peak | share of bandwidth | GPU memory, MiB |"
