@@ -9,6 +9,7 @@ A step is a forward and a backward pass of the authors' settings without the opt
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable
 
@@ -22,7 +23,7 @@ from agsgtl.training.losses import all_target, at_pixels, cross_entropy
 from agsgtl.training.precision import autocast
 from agsgtl.training.steps import WARM_UP, Recordings
 from agsgtl.trial import prepare_process
-from benchmarks.epoch import made_up_inputs, seconds, start
+from benchmarks.epoch import made_up_inputs, scene_size, seconds, start
 from benchmarks.packed import NAMES
 
 REPEATS = 10
@@ -83,9 +84,8 @@ def main() -> None:
     parser.add_argument("--size", default="349x1905x144", help="height x width x bands")
     parser.add_argument("--precision", default="float32", choices=sorted(NAMES))
     arguments = parser.parse_args()
-    height, width, bands = (int(part) for part in arguments.size.split("x"))
     prepare_process(configure({"runtime.device": "cuda", "runtime.threads": 1}, origin="benchmark"))
-    inputs = made_up_inputs((height, width, bands), "cuda")
+    inputs = made_up_inputs(scene_size(arguments.size), "cuda")
     print(f"scene {arguments.size}, {torch.cuda.get_device_name()}, {arguments.precision}\n")
     print("| step | as it is, ms | compiled, ms | times faster | compiling, s |")
     print("|---|---|---|---|---|")
@@ -105,8 +105,7 @@ def main() -> None:
 
 
 def _median_ms(step: Callable[[], Tensor]) -> float:
-    times = sorted(seconds(step, "cuda") for _ in range(REPEATS))
-    return 1e3 * times[REPEATS // 2]
+    return 1e3 * statistics.median(seconds(step, "cuda") for _ in range(REPEATS))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ import argparse
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -127,23 +128,10 @@ def bandwidth(device: str) -> float:
 def operations(pixels: int, bands: int) -> float:
     """Multiplications and additions of an epoch's 3x3 convolutions at the authors' widths, counted from the schedule.
 
-    A backward pass costs a forward pass for the weights, and another one for the input where it is wanted: not for the
-    first convolution, and not for frozen weights. Decoders, gates and everything elementwise are left out: a lower bound.
+    A backward pass costs a forward pass for the weights, and another one for the input where it is wanted. Decoders, gates and
+    everything elementwise are left out: a lower bound.
     """
-    f, d = 16, 32
-
-    def first(channels: int, width: int) -> int:
-        return 9 * channels * width
-
-    def rest(width: int) -> float:
-        return 9 * width * width + 9 * width * 2 * width / 4
-
-    discriminator_step = 2 * (2 * first(f, d) + 3 * rest(d))  # both domains; the features need no gradient
-    target_step = (
-        2 * first(bands, f) + 3 * rest(f) + 2 * (first(f, d) + rest(d))
-    )  # the discriminator's weights need none
-    inference = first(bands, f) + rest(f)
-    return 2.0 * pixels * (20 * discriminator_step + 5 * target_step + inference)
+    return 2.0 * pixels * _over_an_epoch(bands, lambda inputs, outputs: 9 * inputs * outputs)
 
 
 def least_bytes(pixels: int, bands: int, bytes_a_number: int) -> float:
@@ -152,18 +140,24 @@ def least_bytes(pixels: int, bands: int, bytes_a_number: int) -> float:
     Backwards it reads both for the weights, and both once more (one of them to write) where the input wants a gradient. Norms,
     ReLUs, poolings, decoders and gates would have to be part of the convolutions to cost nothing more: a lower bound.
     """
+    return bytes_a_number * pixels * _over_an_epoch(bands, lambda inputs, outputs: inputs + outputs)
+
+
+def _over_an_epoch(bands: int, cost: Callable[[int, int], float]) -> float:
+    """A convolution's cost a pixel, by its inputs and outputs, summed over the authors' schedule at their widths.
+
+    No gradient is wanted of the first convolution's input, nor of frozen weights; a network's third convolution sees a quarter
+    of the pixels.
+    """
     f, d = 16, 32
 
-    def first(channels: int, width: int) -> int:
-        return channels + width
-
     def rest(width: int) -> float:
-        return 2 * width + (width + 2 * width) / 4
+        return cost(width, width) + cost(width, 2 * width) / 4
 
-    discriminator_step = 2 * (2 * first(f, d) + 3 * rest(d))
-    target_step = 2 * first(bands, f) + 3 * rest(f) + 2 * (first(f, d) + rest(d))
-    inference = first(bands, f) + rest(f)
-    return bytes_a_number * pixels * (20 * discriminator_step + 5 * target_step + inference)
+    discriminator_step = 2 * (2 * cost(f, d) + 3 * rest(d))  # both domains; the features need no gradient
+    target_step = 2 * cost(bands, f) + 3 * rest(f) + 2 * (cost(f, d) + rest(d))  # nor do the discriminator's weights
+    inference = cost(bands, f) + rest(f)
+    return 20 * discriminator_step + 5 * target_step + inference
 
 
 def loss_difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -200,6 +194,68 @@ def served(
         process.join()
 
 
+@dataclass
+class Run:
+    """A trainer's seconds and losses, epoch by epoch, and the MiB that it reserved of a GPU at most."""
+
+    seconds: list[float] = field(default_factory=list)
+    curves: list[NDArray[np.float32]] = field(default_factory=list)
+    memory: float = 0.0
+
+    @property
+    def timed(self) -> list[float]:
+        """The seconds of the epochs after the warm-up."""
+        return self.seconds[WARM_UP_EPOCHS:]
+
+    def ratios(self, naive: Run) -> list[float]:
+        """How many times faster than the naive trainer's epoch of the same round."""
+        return [theirs / ours for theirs, ours in zip(naive.timed, self.timed, strict=True)]
+
+
+def run_in_turn(
+    trainers: Sequence[str], size: tuple[int, int, int], device: str, threads: int, rounds: int
+) -> dict[str, Run]:
+    """An epoch of each trainer in every round, after those that warm up."""
+    runs = {name: Run() for name in trainers}
+    with served(trainers, size, device, threads) as lines:
+        for epoch in range(1, WARM_UP_EPOCHS + rounds + 1):
+            for name, line in lines.items():
+                line.send(epoch)
+                taken, losses, runs[name].memory = line.recv()
+                runs[name].seconds.append(taken)
+                runs[name].curves.append(losses)
+    return runs
+
+
+def print_paces(runs: Mapping[str, Run], size: tuple[int, int, int], device: str) -> None:
+    """Prints the floors and the table."""
+    height, width, bands = size
+    work, pace = operations(height * width, bands), bandwidth(device)
+    dtypes = {name: getattr(torch, TRAINERS[name][1]) for name in runs}
+    peaks = {dtype: matrix_peak(device, dtype) for dtype in set(dtypes.values())}
+    said = ", ".join(f"{str(dtype).removeprefix('torch.')} {peak / 1e9:.0f}" for dtype, peak in peaks.items())
+    print(f"at least {work / 1e9:.0f} x 10^9 operations an epoch; a copy moves {pace / 1e9:.0f} x 10^9 bytes a second")
+    print(f"10^9 operations a second of a matrix product: {said}\n")
+    print(
+        "| trainer | s an epoch, median (range) | first two epochs, s | times faster than naive, median (range) "
+        "| share of matrix peak | share of bandwidth | GPU memory, MiB |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, run in runs.items():
+        dtype, median = dtypes[name], statistics.median(run.timed)
+        moved = least_bytes(height * width, bands, dtype.itemsize)
+        shares = (work / peaks[dtype] / median, moved / pace / median)
+        first = f"{sum(run.seconds[:WARM_UP_EPOCHS]):.2f}"
+        row = (name, spread(run.timed, 3), first, spread(run.ratios(runs["naive"]), 2))
+        print("|", *(f"{cell} |" for cell in (*row, *(f"{share:.1%}" for share in shares), f"{run.memory:.0f}")))
+
+
+def scene_size(text: str) -> tuple[int, int, int]:
+    """The (height, width, bands) in a text like 349x1905x144."""
+    height, width, bands = (int(part) for part in text.split("x"))
+    return height, width, bands
+
+
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -214,46 +270,16 @@ def main() -> None:
     if device == "cpu":
         trainers.remove(AS_IT_COMES)
     torch.set_num_threads(arguments.threads)
-    height, width, bands = (int(part) for part in arguments.size.split("x"))
-    times: dict[str, list[float]] = {name: [] for name in trainers}
-    curves: dict[str, list[NDArray[np.float32]]] = {name: [] for name in trainers}
-    memory: dict[str, float] = {}
-    with served(trainers, (height, width, bands), device, arguments.threads) as lines:
-        for round_number in range(WARM_UP_EPOCHS + arguments.rounds):
-            for name, line in lines.items():
-                line.send(round_number + 1)
-                taken, losses, memory[name] = line.recv()
-                curves[name].append(losses)
-                times[name].append(taken)
-    first = {name: sum(taken[:WARM_UP_EPOCHS]) for name, taken in times.items()}
-    times = {name: taken[WARM_UP_EPOCHS:] for name, taken in times.items()}
-    ratios = {name: [n / t for n, t in zip(times["naive"], taken, strict=True)] for name, taken in times.items()}
-    work, pace = operations(height * width, bands), bandwidth(device)
-    peaks = {dtype: matrix_peak(device, dtype) for dtype in {getattr(torch, TRAINERS[name][1]) for name in trainers}}
-    said = ", ".join(f"{str(dtype).removeprefix('torch.')} {peak / 1e9:.0f}" for dtype, peak in peaks.items())
+    size, threads, rounds = scene_size(arguments.size), arguments.threads, arguments.rounds
+    runs = run_in_turn(trainers, size, device, threads, rounds)
     where = device if device == "cpu" else torch.cuda.get_device_name()
-    print(
-        f"scene {arguments.size}, {where}, {arguments.threads} threads, {arguments.rounds} rounds after {WARM_UP_EPOCHS}"
-    )
-    print(f"at least {work / 1e9:.0f} x 10^9 operations an epoch; a copy moves {pace / 1e9:.0f} x 10^9 bytes a second")
-    print(f"10^9 operations a second of a matrix product: {said}\n")
-    print(
-        "| trainer | s an epoch, median (range) | first two epochs, s | times faster than naive, median (range) "
-        "| share of matrix peak | share of bandwidth | GPU memory, MiB |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for name in trainers:
-        _, precision = TRAINERS[name]
-        dtype = getattr(torch, precision)
-        median, moved = statistics.median(times[name]), least_bytes(height * width, bands, dtype.itemsize)
-        shares = (work / peaks[dtype] / median, moved / pace / median)
-        row = (name, spread(times[name], 3), f"{first[name]:.2f}", spread(ratios[name], 2))
-        print("|", *(f"{cell} |" for cell in (*row, *(f"{share:.1%}" for share in shares), f"{memory[name]:.0f}")))
+    print(f"scene {arguments.size}, {where}, {threads} threads, {rounds} rounds after {WARM_UP_EPOCHS}")
+    print_paces(runs, size, device)
     for name in trainers[1:]:
-        difference = loss_difference(np.concatenate(curves["naive"]), np.concatenate(curves[name]))
+        difference = loss_difference(np.concatenate(runs["naive"].curves), np.concatenate(runs[name].curves))
         print(f"\n{name}: losses differ from the naive one's by {difference:.1e} of their mean")
     for name in reversed(trainers[1:]):
-        print(f"{name.replace(', ', '_')}_ratio_median={statistics.median(ratios[name]):.2f}")
+        print(f"{name.replace(', ', '_')}_ratio_median={statistics.median(runs[name].ratios(runs['naive'])):.2f}")
 
 
 def spread(values: list[float], digits: int) -> str:

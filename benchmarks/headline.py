@@ -37,6 +37,7 @@ from agsgtl.training.inputs import TrainingInputs, normalised_cubes, training_in
 from agsgtl.training.losses import at_pixels, cross_entropy
 from agsgtl.tuning.sweep import sweep
 from agsgtl.yamlfile import write_yaml
+from benchmarks.epoch import scene_size
 from benchmarks.madepair import write_pair
 from benchmarks.naive import NaiveAdversarialTraining
 
@@ -173,8 +174,7 @@ def main() -> None:
 def _pair(size: str | None, folder: Path) -> str:
     if size is None:
         return INDIAN_PINES
-    height, width, bands = (int(part) for part in size.split("x"))
-    return str(write_pair(folder, (height, width, bands)))
+    return str(write_pair(folder, scene_size(size)))
 
 
 def report(pair: str, chosen: argparse.Namespace, folder: Path) -> None:

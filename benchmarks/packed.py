@@ -22,7 +22,7 @@ from agsgtl.provenance import gpu_memory
 from agsgtl.seedrun import losses_and_score
 from agsgtl.training.adapt import AdversarialTraining
 from agsgtl.trial import prepare_process
-from benchmarks.epoch import TRAINERS, made_up_inputs, start
+from benchmarks.epoch import TRAINERS, made_up_inputs, scene_size, start
 
 WARM_UP_EPOCHS = 3
 PATIENCE_S = 300
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=sorted(NAMES))
     parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
     arguments = parser.parse_args()
-    height, width, bands = (int(part) for part in arguments.size.split("x"))
+    size = scene_size(arguments.size)
     where = arguments.device if arguments.device == "cpu" else torch.cuda.get_device_name()
     print(f"scene {arguments.size}, {where}, {arguments.precision}, {arguments.epochs} epochs each\n")
     print(
@@ -80,7 +80,6 @@ def main() -> None:
     print("|---|---|---|---|---|")
     alone = 0.0
     for processes in sorted({1, *(int(number) for number in arguments.processes.split(","))}):
-        size = (height, width, bands)
         seconds, memory = together(processes, size, arguments.epochs, arguments.precision, arguments.device)
         pace = sum(1 / taken for taken in seconds)
         alone = alone or pace

@@ -16,7 +16,7 @@ own way there (`python -m benchmarks.convolution --device cuda`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ MANY_TO_FEW: Final = 4
 """Inputs an output from which on products come first and sums afterwards; they take up to 9 / 4 of the maps' memory."""
 
 UNIT: Final = 64
-"""Channels of which cuDNN wants a multiple in bfloat16, or a fraction: 144 take it twelve times as long as 128."""
+"""Channels of which cuDNN wants a multiple in bfloat16, or a fraction: 144 take three times as long as to fill them up to 192."""
 
 
 def convolved(convolution: nn.Conv2d, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -160,22 +160,42 @@ def _blocks(around: Tensor, centre: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
             yield beside.unfold(0, len(pixels), width), pixels  # three views, each a row further down
 
 
+def _wanted_gradients(
+    ctx: Any,
+    gradients: tuple[Tensor, ...],
+    of_maps: Callable[[Tensor, Tensor], Tensor],
+    of_weight: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Those of maps, weight and bias that autograd asks for, from what it hands down: the gradient of the convolution's result.
+
+    `of_maps` takes gradient and weight, `of_weight` takes maps, gradient and weight.
+    """
+    (maps, weight), (gradient,) = ctx.saved_tensors, gradients
+    wants_maps, wants_weight, wants_bias = ctx.needs_input_grad
+    return (
+        of_maps(gradient, weight) if wants_maps else None,
+        of_weight(maps, gradient, weight) if wants_weight else None,
+        gradient.sum(dim=(0, 2, 3)) if wants_bias else None,
+    )
+
+
 class _ByProduct(torch.autograd.Function):
     """The convolution, its weight's gradient as the module says."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution."""
         ctx.save_for_backward(maps, weight)
         return functional.conv2d(maps, weight, bias, padding=1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        (maps, weight), (gradient,) = ctx.saved_tensors, gradients
-        of_maps, of_weight, of_bias = ctx.needs_input_grad
-        return (
-            functional.conv_transpose2d(gradient, weight, padding=1) if of_maps else None,
-            weight_gradient(maps, gradient) if of_weight else None,
-            gradient.sum(dim=(0, 2, 3)) if of_bias else None,
+        """Its gradients of maps, weight and bias."""
+        return _wanted_gradients(
+            ctx,
+            gradients,
+            of_maps=lambda gradient, weight: functional.conv_transpose2d(gradient, weight, padding=1),
+            of_weight=lambda maps, gradient, _: weight_gradient(maps, gradient),
         )
 
 
@@ -184,6 +204,7 @@ class _AroundCudnn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution."""
         ctx.save_for_backward(maps, weight)
         if _is_large_on_gpu(maps) and maps.shape[1] >= MANY_TO_FEW * len(weight):
             return _spread(maps, weight, bias)
@@ -191,10 +212,5 @@ class _AroundCudnn(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        (maps, weight), (gradient,) = ctx.saved_tensors, gradients
-        of_maps, of_weight, of_bias = ctx.needs_input_grad
-        return (
-            map_gradient_on_gpu(gradient, weight) if of_maps else None,
-            weight_gradient_on_gpu(maps, gradient, weight) if of_weight else None,
-            gradient.sum(dim=(0, 2, 3)) if of_bias else None,
-        )
+        """Its gradients of maps, weight and bias."""
+        return _wanted_gradients(ctx, gradients, of_maps=map_gradient_on_gpu, of_weight=weight_gradient_on_gpu)
